@@ -199,7 +199,7 @@ class CalibrationError:
 
     Confidence is the probability of the predicted class. num_bins bins of equal width split 0 to
     1; each holds its upper edge.
-    Source: Guo et al., On Calibration of Modern Neural Networks, ICML 2017, eq. 2 to 5.
+    Source: Guo et al., On Calibration of Modern Neural Networks, ICML 2017, section 2.
     """
 
     # Confidences are summed as whole multiples of this, so that sums do not depend on the order.
@@ -215,7 +215,8 @@ class CalibrationError:
     def update(self, logits: Tensor, target: Tensor) -> None:
         """Count a batch. logits: (N, C, H, W), before softmax. target: (N, H, W).
 
-        Raises ValueError: shapes that do not fit, a target that is neither a class nor void.
+        Raises ValueError: shapes that do not fit, a target that is neither a class nor void,
+        logits that are not finite.
         """
         if logits.ndim != 4 or target.shape != (logits.shape[0], *logits.shape[2:]):
             raise ValueError(
@@ -224,15 +225,17 @@ class CalibrationError:
             )
         check_label_map(target, logits.shape[1], self.ignore_index)
         confidence, prediction = logits.float().softmax(dim=1).max(dim=1)
-        valid = target != self.ignore_index
-        right = (prediction == target)[valid].cpu()
+        if not confidence.isfinite().all():
+            raise ValueError("the logits hold NaN or infinity; expected finite numbers")
         # float64, in which the sums below are exact, is missing on some accelerators.
-        confidence = confidence[valid].cpu().double()
-        edges = torch.linspace(0, 1, self.num_bins + 1, dtype=torch.float64)
-        bins = torch.bucketize(confidence, edges[1:-1])
-        rows = (torch.ones_like(confidence), right.double(), (confidence / self._UNIT).round())
+        confidence = confidence.cpu().double()
+        right = (prediction == target).cpu().double()
+        bins = (confidence * self.num_bins).ceil().long() - 1
+        bins = torch.where((target == self.ignore_index).cpu(), self.num_bins, bins).flatten()
+        rows = (torch.ones_like(right), right, (confidence / self._UNIT).round())
         for count, values in zip(self.counts, rows, strict=True):
-            count += torch.bincount(bins, weights=values, minlength=self.num_bins).long()
+            sums = torch.bincount(bins, weights=values.flatten(), minlength=self.num_bins + 1)
+            count += sums[: self.num_bins].long()
 
     def merge(self, other: Self) -> Self:
         """Add the counts of another metric to this one, and return this one."""
