@@ -1,0 +1,123 @@
+"""A whole street scene: plan it, then draw it from far to near."""
+
+import random
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segtut.data.drawing.finish import develop
+from segtut.data.drawing.light import WEATHERS, draw_light
+from segtut.data.drawing.stage import Camera, Stage
+from segtut.data.drawing.street import (
+    Street,
+    draw_garden,
+    draw_ground,
+    draw_house,
+    draw_skyline,
+    draw_tree,
+    plan_plots,
+    plan_street,
+)
+from segtut.data.drawing.traffic import (
+    Pose,
+    draw_car,
+    draw_lamp_post,
+    draw_person,
+    draw_sign,
+    draw_traffic_light,
+)
+
+Actor = tuple[float, Callable[[], None]]
+"""How far away something is, in meters, and the call that draws it."""
+
+
+def draw_scene(
+    seed: str, size: tuple[int, int], weather: str, crowding: float
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """A picture, uint8 (H, W, 3), and the eight-class labels of its sheet, uint8 (2H, 2W).
+
+    The scene depends on the seed alone: the size decides how finely it is drawn and how much is
+    seen at the sides, and nothing about where things are.
+    """
+    rng = random.Random(seed)
+    if weather == "mixed":
+        weather = rng.choices(WEATHERS, weights=(4, 2, 2, 2))[0]
+    street = plan_street(rng)
+    stage = Stage(size, draw_camera(rng, street), draw_light(rng, weather))
+    draw_ground(stage, rng, street)
+    draw_skyline(stage, rng)
+    for plot in sorted(plan_plots(rng, street), key=lambda plot: -plot.z):
+        (draw_house if plot.floors else draw_garden)(stage, rng, street, plot)
+    actors = [
+        *plan_pavements(stage, rng, street, crowding),
+        *plan_road(stage, rng, street, crowding),
+    ]
+    for _, draw in sorted(actors, key=lambda actor: -actor[0]):
+        draw()
+    return develop(stage, np.random.default_rng(rng.getrandbits(64)))
+
+
+def draw_camera(rng: random.Random, street: Street) -> Camera:
+    """Somewhere over the road, at the height of a driver's or a walker's eyes."""
+    return Camera(
+        x=rng.uniform(-0.75, 0.75) * street.road,
+        height=rng.uniform(1.4, 2.3),
+        focal=rng.uniform(0.95, 1.25),
+        horizon=rng.uniform(0.42, 0.54),
+        shift=rng.uniform(-0.2, 0.2),
+    )
+
+
+def some(rng: random.Random, mean: float) -> int:
+    """A whole number near `mean`, which it has on average."""
+    return max(0, int(mean * rng.uniform(0.4, 1.6) + rng.random()))
+
+
+def plan_pavements(
+    stage: Stage, rng: random.Random, street: Street, crowding: float
+) -> Iterator[Actor]:
+    """Trees and poles in the line by the kerb, people behind it and on the zebra crossing."""
+    start, stop = street.junction or (0.0, 0.0)
+    spots = [(side, z) for side in (-1, 1) for z in np.arange(6.0, 44.0, 3.2).tolist()]
+    spots = [spot for spot in spots if not start - 1 < spot[1] < stop + 1]
+    rng.shuffle(spots)
+    posts = [draw_lamp_post, draw_sign, draw_traffic_light if street.junction else draw_sign]
+    kinds = [draw_tree] * some(rng, 3.2 * min(crowding, 2)) + rng.choices(
+        posts, k=some(rng, 3.4 * crowding)
+    )
+    for (side, z), draw in zip(spots, kinds, strict=False):
+        reach = 26.0 if draw is not draw_tree else 44.0
+        z = 6 + (z - 6) * (reach - 6) / 38 + rng.uniform(-0.8, 0.8)
+        x = side * (street.road + rng.uniform(0.5, 0.8))
+        yield z, partial(draw, stage, rng, x, z)
+    for _ in range(some(rng, 2.2 * crowding)):
+        z = rng.uniform(6.5, 17)
+        x = rng.choice((-1, 1)) * (street.road + rng.uniform(0.9, street.pavement - 0.4))
+        if street.zebra and 6 < street.zebra and rng.random() < 0.35:
+            z, x = street.zebra + rng.uniform(0.5, 2.5), rng.uniform(-1, 1) * street.road
+        if not start < z < stop:
+            yield z, partial(draw_person, stage, rng, x, z)
+
+
+def plan_road(stage: Stage, rng: random.Random, street: Street, crowding: float) -> Iterator[Actor]:
+    """Cars along the kerbs, in both lanes and, at a junction, across."""
+    start, stop = street.junction or (0.0, 0.0)
+    spots = [(lane, z) for lane in (-0.78, -0.42, 0.42, 0.78) for z in (8.0, 14.5, 21.0, 28.0)]
+    rng.shuffle(spots)
+    for lane, z in spots[: some(rng, 2.6 * crowding)]:
+        parked = abs(lane) > 0.5
+        x = lane * street.road if not parked else lane / abs(lane) * (street.road - 1.05)
+        z += rng.uniform(-1, 1)
+        if z + 5 > start and z < stop:
+            continue
+        if abs(x - stage.camera.x) < 1.2 and z < 9:
+            z += 3
+        ahead = 1.0 if lane > 0 else -1.0
+        pose = Pose(x, z if ahead > 0 else z + 4.3, (0.0, ahead))
+        yield z, partial(draw_car, stage, rng, pose, parked)
+    if street.junction and rng.random() < 0.6:
+        ahead, z = rng.choice((-1.0, 1.0)), (start + stop) / 2
+        pose = Pose(rng.uniform(-5, 5) - 2 * ahead, z, (ahead, 0.0))
+        yield z - 0.9, partial(draw_car, stage, rng, pose, False)
