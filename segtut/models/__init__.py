@@ -9,23 +9,59 @@ from typing import Any
 from torch import nn
 
 from segtut.models.cnn import ArticleClassifier, ClassifierFCN, convolutionalize
+from segtut.models.fcn import FCN, Backbone
+from segtut.models.geometry import (
+    Geometry,
+    count_parameters,
+    layer_geometry,
+    output_stride,
+    receptive_field,
+)
 from segtut.models.normalize import Normalize
+from segtut.models.torchvision_models import NETWORKS, TorchvisionSegmenter
 from segtut.models.unet import UNet
 
 __all__ = [
+    "FCN",
     "ArticleClassifier",
     "ClassifierFCN",
+    "Geometry",
     "Normalize",
+    "TorchvisionSegmenter",
     "UNet",
     "available",
     "build",
     "convolutionalize",
     "count_parameters",
+    "layer_geometry",
+    "output_stride",
+    "receptive_field",
 ]
+
+
+def _fcn(stride: int) -> Callable[..., nn.Module]:
+    def build_fcn(
+        num_classes: int, backbone: Backbone = "small", pretrained: bool = False
+    ) -> nn.Module:
+        return FCN(num_classes, stride, backbone, pretrained)
+
+    return build_fcn
+
+
+def _torchvision(name: str) -> Callable[..., nn.Module]:
+    def build_torchvision(num_classes: int, pretrained: bool = False) -> nn.Module:
+        return TorchvisionSegmenter(name, num_classes, pretrained)
+
+    return build_torchvision
+
 
 _BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "unet": UNet,
     "classifier_fcn": ClassifierFCN,
+    "fcn32s": _fcn(32),
+    "fcn16s": _fcn(16),
+    "fcn8s": _fcn(8),
+    **{name: _torchvision(name) for name in NETWORKS},
 }
 
 
@@ -57,8 +93,3 @@ def build(name: str, num_classes: int, **options: Any) -> nn.Module:
             f"its options are: {', '.join(choices) or 'none'}."
         )
     return builder(num_classes, **options)
-
-
-def count_parameters(model: nn.Module) -> int:
-    """Number of values that training may change."""
-    return sum(p.numel() for p in model.parameters() if p.requires_grad)

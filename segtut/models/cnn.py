@@ -108,7 +108,8 @@ def convolutionalize(classifier: ArticleClassifier) -> nn.Sequential:
         }
         convolution.load_state_dict(state)
     front = copy.deepcopy(nn.Sequential(classifier.normalize, classifier.features))
-    return nn.Sequential(front, dense, nn.ReLU(inplace=True), nn.Dropout2d(0.5), classify)
+    network = nn.Sequential(front, dense, nn.ReLU(inplace=True), nn.Dropout2d(0.5), classify)
+    return network.train(classifier.training)
 
 
 def _features(padding: int) -> nn.Sequential:
