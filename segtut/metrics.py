@@ -142,9 +142,11 @@ class BoundaryIoU:
         Raises ValueError: as ConfusionMatrix.update.
         """
         _check_pair(prediction, target, self.num_classes, self.ignore_index)
+        if target.ndim < 2:
+            raise ValueError(f"the target has the shape {tuple(target.shape)}; expected (N, H, W)")
         valid = target != self.ignore_index
         labels = torch.stack([prediction.long(), target.long()])
-        labels = torch.where(valid, labels, self.num_classes).flatten(1, -3)
+        labels = torch.where(valid, labels, self.num_classes)
         height, width = labels.shape[-2:]
         distance = max(1, round(self.dilation_ratio * (height**2 + width**2) ** 0.5))
         boundary = _near_contour(labels, distance)
