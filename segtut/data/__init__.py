@@ -1,7 +1,41 @@
 """What goes in: data sets, their transforms and downloads."""
 
 from segtut.data.camvid import CamVid
-from segtut.data.dataset import VOID, SegmentationDataset
+from segtut.data.dataset import (
+    VOID,
+    LabelValueError,
+    SegmentationDataset,
+    SizeMismatchError,
+    UnreadableFileError,
+)
+from segtut.data.download import fetch
+from segtut.data.folder import FolderDataset
+from segtut.data.pairs import FacadePairs
+from segtut.data.palette import STREETS_PALETTE, colorize
+from segtut.data.streets import Streets, draw_street
+from segtut.data.transforms import RandomScaledCrop, Resize, standard_augmentation
+from segtut.data.views import Augmented, InMemory, Subset
 from segtut.data.voc import VOCSegmentation
 
-__all__ = ["VOID", "CamVid", "SegmentationDataset", "VOCSegmentation"]
+__all__ = [
+    "STREETS_PALETTE",
+    "VOID",
+    "Augmented",
+    "CamVid",
+    "FacadePairs",
+    "FolderDataset",
+    "InMemory",
+    "LabelValueError",
+    "RandomScaledCrop",
+    "Resize",
+    "SegmentationDataset",
+    "SizeMismatchError",
+    "Streets",
+    "Subset",
+    "UnreadableFileError",
+    "VOCSegmentation",
+    "colorize",
+    "draw_street",
+    "fetch",
+    "standard_augmentation",
+]

@@ -21,6 +21,18 @@ EXIF_ORIENTATION = 0x0112
 RGB = tuple[int, int, int]
 
 
+class UnreadableFileError(ValueError):
+    """A file cannot be decoded, or not as what it is meant to be."""
+
+
+class SizeMismatchError(ValueError):
+    """An image and its mask differ in size."""
+
+
+class LabelValueError(ValueError):
+    """A mask holds labels or colors that stand for no class."""
+
+
 class SegmentationDataset(Dataset[tuple[tv_tensors.Image, tv_tensors.Mask]], ABC):
     """Pictures with a label for every pixel.
 
@@ -88,7 +100,9 @@ class ImageMaskFiles(SegmentationDataset):
         image = read_image(image_path)
         labels = self.read_labels(mask_path)
         if image.shape[:2] != labels.shape:
-            raise ValueError(describe_size_mismatch(image_path, mask_path, image, labels))
+            raise SizeMismatchError(
+                describe_size_mismatch(image_path, mask_path, image.shape[:2], labels.shape)
+            )
         return to_sample(image, labels_to_classes(labels, self.num_classes, self.void, mask_path))
 
     def read_labels(self, path: Path) -> NDArray[np.integer]:
@@ -101,7 +115,11 @@ class ImageMaskFiles(SegmentationDataset):
 
     def fingerprint(self) -> str:
         """Sha256 (hex) over class names, void label, and each file's name and bytes, in order."""
-        digest = hashlib.sha256(repr((self.classes, self.void)).encode())
+        return self.digest()
+
+    def digest(self, more: str = "") -> str:
+        """The fingerprint with `more` added, for a subclass that has more to decide its samples."""
+        digest = hashlib.sha256(repr((self.classes, self.void)).encode() + more.encode())
         for pair in self.files:
             for path in dict.fromkeys(pair):
                 digest.update(path.name.encode() + b"\0")
@@ -122,9 +140,9 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 
     Raises ValueError naming the file when it cannot be decoded or has more than 8 bits a channel.
     """
-    with _named_errors(path), Image.open(path) as picture:
+    with open_picture(path) as picture:
         if picture.mode.startswith(("I", "F")):
-            raise ValueError(
+            raise UnreadableFileError(
                 f"{path} has more than 8 bits a channel (Pillow mode {picture.mode}), expected an "
                 "8-bit image: convert it first, choosing the range of values that is to be seen"
             )
@@ -138,7 +156,7 @@ def read_label_map(path: Path) -> NDArray[np.integer]:
     Indexed PNGs give their indices, not their colors. An RGB mask is read only if it is gray.
     Raises ValueError naming the file when it cannot be decoded or holds colors.
     """
-    with _named_errors(path), Image.open(path) as picture:
+    with open_picture(path) as picture:
         picture.load()
         if picture.mode in ("P", "L", "I") or picture.mode.startswith("I;16"):
             return np.array(picture)
@@ -147,7 +165,7 @@ def read_label_map(path: Path) -> NDArray[np.integer]:
         colors = np.array(picture.convert("RGB"))
     if (colors == colors[..., :1]).all():
         return colors[..., 0]
-    raise ValueError(
+    raise LabelValueError(
         f"{path} holds colors (Pillow mode {picture.mode}), expected labels as palette indices or "
         "gray values: say which color is which class, FolderDataset(..., colors={(r, g, b): label})"
     )
@@ -162,7 +180,7 @@ def labels_to_classes(
     if wrong.any():
         found = np.unique(labels[wrong])
         shown = ", ".join(str(value) for value in found[:6]) + (", ..." if len(found) > 6 else "")
-        raise ValueError(
+        raise LabelValueError(
             f"{path} has label values {shown} in {int(wrong.sum())} of {labels.size} pixels, "
             f"expected 0 to {num_classes - 1} for {num_classes} classes or {void} for void: "
             + _advice_on_values(found, num_classes)
@@ -181,23 +199,30 @@ def _advice_on_values(found: NDArray[np.integer], num_classes: int) -> str:
 
 
 def describe_size_mismatch(
-    image_path: Path, mask_path: Path, image: NDArray[np.uint8], labels: NDArray[np.integer]
+    image_path: Path, mask_path: Path, image_shape: tuple[int, ...], mask_shape: tuple[int, ...]
 ) -> str:
-    """What to tell the user when image (H, W, 3) and labels (H, W) differ in size."""
-    height, width = image.shape[:2]
+    """What to tell the user when image and mask, shapes (H, W), differ in size."""
+    height, width = image_shape
     text = (
         f"{image_path} is {width}x{height} pixels but its mask {mask_path} is "
-        f"{labels.shape[1]}x{labels.shape[0]}: they must be of one size"
+        f"{mask_shape[1]}x{mask_shape[0]}: they must be of one size"
     )
     with Image.open(image_path) as picture:
         turned = picture.getexif().get(EXIF_ORIENTATION, 1) != 1
-        if turned and picture.size == labels.shape[::-1]:
+        if turned and picture.size == mask_shape[::-1]:
             text += (
                 ". The image carries an EXIF orientation and is turned upright when read; the mask "
                 "was drawn on the unturned pixels: rotate the mask, or strip the EXIF orientation "
                 "from the image"
             )
     return text
+
+
+def upright_size(picture: Image.Image) -> tuple[int, int]:
+    """Width and height once the EXIF orientation is applied; reads the header alone."""
+    width, height = picture.size
+    on_its_side = picture.getexif().get(EXIF_ORIENTATION, 1) >= 5
+    return (height, width) if on_its_side else (width, height)
 
 
 def read_split(path: Path) -> list[str]:
@@ -230,14 +255,23 @@ def require_files(files: Sequence[tuple[Path, Path]], where: str) -> None:
 
 
 @contextmanager
-def _named_errors(path: Path) -> Iterator[None]:
-    """Turn Pillow's many ways to refuse a file into a ValueError that names it."""
+def open_picture(path: Path) -> Iterator[Image.Image]:
+    """Open an image file; all that Pillow refuses becomes an UnreadableFileError naming the file.
+
+    A TIFF stack is refused too: only its first page would be read.
+    """
     try:
-        yield
+        with Image.open(path) as picture:
+            pages = getattr(picture, "n_frames", 1)
+            if picture.format == "TIFF" and pages > 1:
+                raise UnreadableFileError(
+                    f"{path} is a stack of {pages} pages, expected one picture a file: split it"
+                )
+            yield picture
     except FileNotFoundError:
         raise
     except (OSError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-        raise ValueError(
+        raise UnreadableFileError(
             f"{path} cannot be read as an image ({error}): it may be truncated or damaged; fetch "
             "it again or leave it out of the set"
         ) from error

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from segtut.data.dataset import (
     RGB,
     ImageMaskFiles,
+    UnreadableFileError,
     read_label_map,
     read_split,
     require_files,
@@ -104,7 +105,7 @@ def _listed_files(devkit: Path, split: str) -> list[tuple[Path, Path]]:
 def _find_sbd(given: Path | None, root: Path, devkit: Path) -> Path:
     places = [given] if given else [root, root.parent, devkit.parent, devkit.parent.parent]
     for place in places:
-        for folder in (place, place / "benchmark_RELEASE"):
+        for folder in (place, place / "benchmark_RELEASE", place / "sbd" / "benchmark_RELEASE"):
             if (folder / "dataset" / "cls").is_dir():
                 return folder / "dataset"
     raise FileNotFoundError(
@@ -133,7 +134,7 @@ def _read_sbd_labels(path: Path) -> NDArray[np.integer]:
         content = loadmat(path, mat_dtype=False, squeeze_me=True, struct_as_record=False)
         labels: NDArray[np.integer] = content["GTcls"].Segmentation
     except (KeyError, AttributeError, ValueError, MatReadError, EOFError) as error:
-        raise ValueError(
+        raise UnreadableFileError(
             f"{path} cannot be read as a label file of SBD ({error}): fetch SBD again"
         ) from error
     return labels
