@@ -5,27 +5,32 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 from segtut.data.drawing.light import Light
-from segtut.data.drawing.stage import OVERSAMPLING, PAVEMENT, ROAD, SKY, Camera, Stage
+from segtut.data.drawing.stage import OVERSAMPLING, PAVEMENT, ROAD, SKY, Camera, Lamp, Stage
 
-Pixels = NDArray[np.float32]
+Pixels = NDArray[np.floating]
+"""Single precision all through; NumPy's stubs lose that in arithmetic."""
 
-TEXTURE = np.array([0.0, 0.05, 0.06, 0.06, 0.20, 0.02, 0.02, 0.05], dtype=np.float32)
+TEXTURE = np.array([0.0, 0.035, 0.045, 0.05, 0.13, 0.02, 0.015, 0.03], dtype=np.float32)
 """How strongly the surface of each of the eight classes is mottled."""
 
 
 def develop(stage: Stage, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """The picture, uint8 (H, W, 3), and the labels of the sheet, uint8 (2H, 2W)."""
-    labels = np.asarray(stage.sheet)[..., 3]
-    picture = np.asarray(stage.sheet.reduce(OVERSAMPLING))[..., :3].astype(np.float32)
-    sky = share(labels == SKY)
-    ground = share((labels == ROAD) | (labels == PAVEMENT))
-    picture *= texture(labels[::OVERSAMPLING, ::OVERSAMPLING], rng)
+    sheet = stage.draw()
+    labels = np.asarray(sheet)[..., 3]
+    picture = np.asarray(sheet.reduce(OVERSAMPLING))[..., :3].astype(np.float32)
+    mottle(picture, labels[::OVERSAMPLING, ::OVERSAMPLING], stage.light, rng)
+    # Ground and sky are finished apart, each in the rows that can show it.
+    horizon = stage.camera.horizon * stage.size[0]
+    below, above = slice(int(horizon), None), slice(0, int(1.04 * horizon) + 2)
+    ground = share(np.isin(labels[OVERSAMPLING * below.start :], (ROAD, PAVEMENT)))
     shade_ground(picture, stage, ground)
+    sky = share(labels[: OVERSAMPLING * above.stop] == SKY)
+    picture[above] += sky[..., None] * paint_sky(stage, sky.shape[0], rng)
     if stage.light.wet:
         mirror(picture, stage, ground, rng)
-    picture += sky[..., None] * paint_sky(stage, rng)
     for lamp in stage.lamps:
-        add_glow(picture, stage, lamp.place, lamp.radius, lamp.color)
+        add_glow(picture, stage, lamp)
     if stage.light.weather == "rain":
         add_streaks(picture, rng)
     return expose(picture, stage.light, rng), labels
@@ -38,139 +43,158 @@ def share(where: NDArray[np.bool_]) -> Pixels:
     return (rows[:, 0::2] + rows[:, 1::2]).astype(np.float32) / 4
 
 
-def clouds(size: tuple[int, int], cells: int, rng: np.random.Generator) -> Pixels:
-    """Smooth noise (H, W) of about `cells` bumps from top to bottom, mean 0 and deviation near 1."""
+def clouds(size: tuple[int, int], cells: tuple[int, int], rng: np.random.Generator) -> Pixels:
+    """Smooth noise (H, W), mean 0, on a grid of `cells` (down, across) a picture height."""
     height, width = size
-    grid = rng.standard_normal((cells, max(2, round(cells * width / height))), dtype=np.float32)
-    return np.asarray(Image.fromarray(grid).resize((width, height), Image.Resampling.BICUBIC))
+    grid = rng.integers(0, 256, (cells[0], 2 + cells[1] * width // height), dtype=np.uint8)
+    smooth = Image.fromarray(grid).resize((width, height), Image.Resampling.BICUBIC)
+    return (np.asarray(smooth).astype(np.float32) - 127.5) / 74  # a byte at random deviates by 74
 
 
-def texture(labels: NDArray[np.uint8], rng: np.random.Generator) -> Pixels:
-    """Factors near 1 (H, W, 1) that mottle surfaces, each class as strongly as it is rough."""
+def mottle(
+    picture: Pixels, labels: NDArray[np.uint8], light: Light, rng: np.random.Generator
+) -> None:
+    """Roughen each surface as its class is rough, in contrast to the haze and so less far away."""
     size = (labels.shape[0], labels.shape[1])
-    bumps = 0.5 * clouds(size, 14, rng) + 0.6 * clouds(size, 72, rng) + 0.5 * clouds(size, 180, rng)
-    return (1 + TEXTURE[labels] * bumps)[..., None]
+    bumps = 0.5 * clouds(size, (30, 30), rng) + 0.8 * clouds(size, (110, 110), rng)
+    haze = np.array(light.horizon, dtype=np.float32)
+    picture += (picture - haze) * (TEXTURE[labels] * bumps)[..., None]
 
 
 def shade_ground(picture: Pixels, stage: Stage, ground: Pixels) -> None:
-    """Lay shadows on road and pavement, and veil both by the distance of each row."""
-    height = picture.shape[0]
-    blurred = stage.shadows().filter(ImageFilter.GaussianBlur(0.006 * height))
-    shade = np.asarray(blurred).astype(np.float32) * (ground / 255)
-    picture *= (
-        (1 - shade)[..., None] if stage.light.weather != "clear" else 1 - shade[..., None] * COOL
-    )
-    clear = np.exp(-stage.light.haze * row_distances(height, stage.camera))
-    veil = (1 - clear)[:, None] * ground
-    picture *= (1 - veil)[..., None]
-    picture += veil[..., None] * np.array(stage.light.horizon, dtype=np.float32)
+    """Lay shadows on road and pavement, and veil both by the distance of each row.
+
+    ground: its share of each pixel, in the lowest rows of the picture.
+    """
+    height, rows = picture.shape[0], ground.shape[0]
+    blurred = np.asarray(stage.shadows().filter(ImageFilter.BoxBlur(0.008 * height)))
+    shade = blurred[height - rows :] * (ground / 255)
+    distance = row_distances(height, stage.camera)[height - rows :]
+    veil = (1 - np.exp(-stage.light.haze * distance))[:, None] * ground
+    part = picture[height - rows :]
+    part *= (1 - shade[..., None] * COOL) * (1 - veil)[..., None]
+    part += veil[..., None] * np.array(stage.light.horizon, dtype=np.float32)
 
 
-COOL = np.array([1.06, 1.0, 0.90], dtype=np.float32)
-"""Shadows under an open sky are a little blue: they take more of the red away."""
+COOL = np.array([1.05, 1.0, 0.92], dtype=np.float32)
+"""Shadows are lit by the sky alone and so a little blue: they take more of the red away."""
 
 
 def row_distances(height: int, camera: Camera) -> Pixels:
     """Meters to the ground seen in each row (H,), 500 at and above the horizon."""
-    below = (np.arange(height, dtype=np.float32) + 0.5) / height - camera.horizon
-    return np.minimum(500, camera.focal * camera.height / np.maximum(below, 1e-4))
+    down = (np.arange(height, dtype=np.float32) + 0.5) / height - camera.horizon
+    return np.minimum(500, camera.focal * camera.height / np.maximum(down, 1e-4))
 
 
 def mirror(picture: Pixels, stage: Stage, ground: Pixels, rng: np.random.Generator) -> None:
-    """Let wet ground show the scene above the horizon upside down, broken by ripples."""
-    height, width = ground.shape
-    rows = np.arange(height)
-    horizon = stage.camera.horizon * height
-    above = np.clip(2 * horizon - rows, 0, height - 1).astype(np.intp)
-    bright = picture + 0.0
-    empty = bright.sum(axis=2, keepdims=True) < 1
-    bright = np.where(empty, np.array(stage.light.horizon, dtype=np.float32), bright)
-    smeared = np.asarray(
-        Image.fromarray(bright.clip(0, 255).astype(np.uint8)).filter(
-            ImageFilter.BoxBlur((0.004 * height, 0.03 * height))
-        )
-    ).astype(np.float32)
-    puddles = np.clip(0.62 + 0.45 * clouds((height, width), 9, rng), 0.1, 1.0)
-    weight = (stage.light.wet * ground * puddles * (rows > horizon)[:, None])[..., None]
-    picture += weight * (smeared[above] - picture)
+    """Let wet ground show what is above the horizon upside down, smeared, in puddles."""
+    height, rows = picture.shape[0], ground.shape[0]
+    radius = (0.006 * height, 0.035 * height)
+    seen = Image.fromarray(picture.clip(0, 255).astype(np.uint8))
+    smeared = np.asarray(seen.filter(ImageFilter.BoxBlur(radius))).astype(np.float32)
+    opposite = 2 * stage.camera.horizon * height - np.arange(height - rows, height)
+    image = smeared[opposite.clip(0, height - 1).astype(np.intp)]
+    puddles = 0.7 + 0.35 * clouds((height, picture.shape[1]), (22, 6), rng)[height - rows :]
+    weight = (stage.light.wet * ground * puddles.clip(0.15, 1.1))[..., None]
+    part = picture[height - rows :]
+    part += weight * (image - part)
 
 
-def paint_sky(stage: Stage, rng: np.random.Generator) -> Pixels:
-    """The whole sky (H, W, 3): a gradient, the sun and its halo, clouds that crowd at the horizon."""
+def paint_sky(stage: Stage, rows: int, rng: np.random.Generator) -> Pixels:
+    """The sky's upper rows (rows, W, 3): a gradient, clouds, the sun and its halo, or stars."""
     height, width = stage.size
-    light, camera = stage.light, stage.camera
-    rise = np.clip(
-        1 - (np.arange(height, dtype=np.float32) + 0.5) / (height * camera.horizon), 0, 1
-    )
+    light, horizon = stage.light, stage.camera.horizon
+    rise = 1 - (np.arange(rows, dtype=np.float32) + 0.5) / (height * horizon)
     low, high = np.array(light.horizon, np.float32), np.array(light.zenith, np.float32)
-    sky = (low + (high - low) * (rise**0.7)[:, None])[:, None].repeat(width, axis=1)
+    gradient = low + (high - low) * (rise.clip(0, 1) ** 0.7)[:, None]
+    sky = gradient[:, None].repeat(width, axis=1)
     if light.clouds:
-        cover = cloud_cover((height, width), rise, light.clouds, rng)
-        tone = (
-            np.minimum(low * 0.5 + high * 0.1 + 108, 252)
-            if light.weather == "clear"
-            else low * 0.86
-        )
-        sky += cover[..., None] * (tone - sky)
+        sky += cloud_cover((height, width), light.clouds, rng)[:rows] * (cloud_color(light) - sky)
     if light.weather == "clear":
         add_sun(sky, stage)
     if light.weather == "night":
-        stars = rng.random((height, width)) < 0.0012
-        sky[stars] += 120
+        add_stars(sky, stage, rng)
     return sky
 
 
-def cloud_cover(
-    size: tuple[int, int], rise: Pixels, amount: float, rng: np.random.Generator
-) -> Pixels:
-    """How much of each pixel (H, W) clouds cover, 0-1."""
-    height = size[0]
-    field = clouds(size, 5, rng) + 0.55 * clouds(size, 12, rng) + 0.3 * clouds(size, 30, rng)
-    depth = np.clip(height * 0.9 / (1 + 3.2 * rise), 0, height - 1).astype(np.intp)
-    return np.clip((field[depth] + 3.0 * amount - 1.5) * 0.8, 0, 1) * 0.9
+def cloud_color(light: Light) -> Pixels:
+    """Nearly white by day, and in the color of the horizon at night and in rain."""
+    low, high = np.array(light.horizon, np.float32), np.array(light.zenith, np.float32)
+    if light.weather == "clear":
+        return np.minimum(0.5 * low + 0.1 * high + 108, 252)
+    return 0.86 * low
+
+
+def add_stars(sky: Pixels, stage: Stage, rng: np.random.Generator) -> None:
+    """Scatter stars, and a moon where there is room for it."""
+    height, width = stage.size
+    scale = height / 96
+    places = rng.random((120, 2)) * (stage.camera.horizon * 96, 128 * width / height * 0.75)
+    pen_rows, pen_columns = (places * scale).astype(np.intp).T
+    inside = (pen_rows < sky.shape[0]) & (pen_columns < width)
+    sky[pen_rows[inside], pen_columns[inside]] += rng.uniform(30, 130, 120)[inside, None]
+    v, u = rng.uniform(0.04, 0.2), rng.uniform(0.1, 0.9) * width / height
+    down = (np.arange(sky.shape[0]) + 0.5) / height - v
+    across = (np.arange(width) + 0.5) / height - u
+    far2 = (down[:, None] ** 2 + across[None] ** 2).astype(np.float32)
+    disc = ((0.024 - np.sqrt(far2)) * height).clip(0, 1) + 0.25 * np.exp(-far2 / 0.006)
+    sky += disc.clip(0, 1)[..., None] * (np.array([240, 236, 216], np.float32) - sky)
+
+
+def cloud_cover(size: tuple[int, int], amount: float, rng: np.random.Generator) -> Pixels:
+    """How much of each pixel (H, W, 1) clouds cover, 0-1."""
+    field = clouds(size, (9, 3), rng) + 0.5 * clouds(size, (22, 9), rng)
+    field += 0.25 * clouds(size, (56, 28), rng)
+    return ((field + 2.4 * amount - 1.5) * 0.7).clip(0, 0.92)[..., None]
 
 
 def add_sun(sky: Pixels, stage: Stage) -> None:
     """Brighten the sky around the sun, when the camera looks toward it."""
     x, y, z = stage.light.sun
-    if z <= 0.05 or stage.light.clouds > 0.7:
+    if z < 0.1 or stage.light.clouds > 0.7:
         return
     height, width = stage.size
     camera = stage.camera
-    u = (0.5 * width / height + camera.shift + camera.focal * x / z) * height
-    v = (camera.horizon - camera.focal * y / z) * height
-    across, down = (np.arange(width) + 0.5 - u) / height, (np.arange(height) + 0.5 - v) / height
-    far2 = (down[:, None] ** 2 + across[None] ** 2).astype(np.float32)
-    warm = np.array([255, 244, 214], dtype=np.float32)
-    for strength, spread in ((0.45, 0.10), (0.5, 0.012), (1.0, 0.0012)):
-        halo = strength * np.exp(-far2 / spread)
-        sky += halo[..., None] * (warm - sky)
+    u = 0.5 * width / height + camera.shift + camera.focal * x / z
+    v = camera.horizon - camera.focal * y / z
+    across = (np.arange(width, dtype=np.float32) + 0.5) / height - u
+    down = (np.arange(sky.shape[0], dtype=np.float32) + 0.5) / height - v
+    far2 = down[:, None] ** 2 + across[None] ** 2
+    halo = 0.5 / (1 + far2 / 0.05) + 0.5 / (1 + (far2 / 0.0022) ** 2)
+    sky += halo[..., None] * (np.array([255, 246, 220], dtype=np.float32) - sky)
 
 
-def add_glow(
-    picture: Pixels,
-    stage: Stage,
-    place: tuple[float, float, float],
-    radius: float,
-    color: tuple[float, float, float],
-) -> None:
+def add_glow(picture: Pixels, stage: Stage, lamp: Lamp) -> None:
     """Add a lamp's halo, and below it the streak of light that wet ground throws back."""
-    height, width = stage.size
-    x, y = (value / OVERSAMPLING for value in stage.project(place))
-    foot = stage.project((place[0], 0.0, place[2]))[1] / OVERSAMPLING
-    size = max(radius * stage.camera.focal / place[2], 0.008) * height
-    tint = np.array(color, dtype=np.float32) * stage.light.lamps
-    spots = [(y, size, size, 0.7), (y, size * 0.3, size * 0.3, 0.6)]
+    height = stage.size[0]
+    x, _, z = lamp.place
+    (u, v), (_, foot) = stage.project(np.array([lamp.place, (x, 0.0, z)])).tolist()
+    size = max(lamp.radius * stage.camera.focal / z, 0.01) * height
+    tint = np.array(lamp.color, dtype=np.float32) * stage.light.lamps
+    add_spot(picture, (u, v), (size, size), 0.42 * tint)
+    add_spot(picture, (u, v), (0.3 * size, 0.3 * size), 0.5 * tint)
     if stage.light.wet:
-        spots.append((2 * foot - y, size * 0.5, size * 2.4, 0.5 * stage.light.wet))
-    for middle, a, b, strength in spots:
-        across = np.exp(-(((np.arange(width, dtype=np.float32) + 0.5 - x) / a) ** 2))
-        down = strength * np.exp(-(((np.arange(height, dtype=np.float32) + 0.5 - middle) / b) ** 2))
-        rows, columns = np.flatnonzero(down > 0.01), np.flatnonzero(across > 0.01)
-        if rows.size and columns.size:
-            spot = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-            halo = down[rows[0] : rows[-1] + 1, None] * across[None, columns[0] : columns[-1] + 1]
-            picture[spot] += halo[..., None] * tint
+        add_spot(
+            picture, (u, 2 * foot - v), (0.45 * size, 2.4 * size), 0.6 * stage.light.wet * tint
+        )
+
+
+def add_spot(
+    picture: Pixels, center: tuple[float, float], spread: tuple[float, float], tint: Pixels
+) -> None:
+    """Add a bell-shaped spot of light; center and spread are (right, down) in pixels."""
+    reach = 2.2
+    spans = []
+    for middle, width, count in zip(center, spread, picture.shape[1::-1], strict=True):
+        start, stop = int(middle - reach * width), int(middle + reach * width) + 2
+        spans.append(np.arange(max(start, 0), min(stop, count)))
+    across, down = (
+        np.exp(-(((span + 0.5 - middle) / width) ** 2)).astype(np.float32)
+        for span, middle, width in zip(spans, center, spread, strict=True)
+    )
+    if across.size and down.size:
+        box = np.s_[spans[1][0] : spans[1][-1] + 1, spans[0][0] : spans[0][-1] + 1]
+        picture[box] += (down[:, None] * across)[..., None] * tint
 
 
 def add_streaks(picture: Pixels, rng: np.random.Generator) -> None:
@@ -193,10 +217,12 @@ def add_streaks(picture: Pixels, rng: np.random.Generator) -> None:
 def expose(picture: Pixels, light: Light, rng: np.random.Generator) -> NDArray[np.uint8]:
     """White balance, exposure, darker corners and noise, then whole numbers 0-255."""
     height, width = picture.shape[:2]
-    cast = (1 + rng.uniform(-0.05, 0.05, 3)) * rng.uniform(0.90, 1.08)
+    warmth, green = rng.uniform(-0.05, 0.05), rng.uniform(-0.015, 0.015)
+    cast = np.array([1 + warmth, 1 + green, 1 - warmth]) * rng.uniform(0.94, 1.10)
     down = np.linspace(-1, 1, height, dtype=np.float32) ** 2
     across = np.linspace(-1, 1, width, dtype=np.float32) ** 2
-    corners = 1 - 0.07 * (down[:, None] + across[None])
+    corners = 1 - 0.05 * (down[:, None] + across[None])
     picture *= corners[..., None] * cast.astype(np.float32)
-    picture += light.noise * rng.standard_normal(picture.shape, dtype=np.float32)
+    grain = rng.integers(0, 256, (2, *picture.shape), dtype=np.uint8).astype(np.float32)
+    picture += (grain[0] - grain[1]) * (light.noise / 104.5)  # their difference deviates by 104.5
     return picture.clip(0, 255).astype(np.uint8)

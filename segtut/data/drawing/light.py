@@ -3,14 +3,19 @@
 import math
 import random
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Literal
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
 
 Color = tuple[float, float, float]
 """Red, green, blue, each 0-255."""
 
-Facing = Literal["left", "right", "front", "up", "glow"]
+Facing = Literal["left", "right", "front", "up", "ground", "glow"]
 """The way a surface looks: to -x, to +x, to the camera, to the sky; or it shines by itself."""
+
+FACINGS: dict[Facing, int] = {facing: row for row, facing in enumerate(get_args(Facing))}
+"""The row of each facing in `Light.factors`."""
 
 WEATHERS = ("clear", "fog", "night", "rain")
 
@@ -39,30 +44,25 @@ class Light:
     lamps: float
     noise: float
 
-    @cached_property
-    def factors(self) -> dict[Facing, Color]:
-        """What a white surface that faces each way gives back, a number a channel."""
+    def factors(self) -> NDArray[np.float64]:
+        """What a white surface that faces each way gives back: (6, 3), a row for each of FACINGS."""
         x, y, z = self.sun
-        cosines: dict[Facing, float] = {"left": -x, "right": x, "front": -z, "up": y}
-        lit: dict[Facing, Color] = {"glow": (1.0, 1.0, 1.0)}
-        for facing, cosine in cosines.items():
-            share = max(0.0, cosine)
-            (ar, ag, ab), (dr, dg, db) = self.ambient, self.direct
-            lit[facing] = (ar + dr * share, ag + dg * share, ab + db * share)
-        return lit
-
-    def on(self, color: Color, facing: Facing, z: float) -> tuple[int, int, int]:
-        """The color, whole numbers 0-255, that a surface sends to a camera z meters away."""
-        clear = math.exp(-self.haze * z) if z > 0 else 1.0
-        r, g, b = color
-        fr, fg, fb = self.factors[facing]
-        hr, hg, hb = self.horizon
-        veil = 1.0 - clear
-        return (
-            min(255, int(r * fr * clear + hr * veil)),
-            min(255, int(g * fg * clear + hg * veil)),
-            min(255, int(b * fb * clear + hb * veil)),
+        sunlit = np.maximum(0.0, (-x, x, -z, y, y))[:, None]
+        return np.concatenate(
+            (np.array(self.ambient) + np.array(self.direct) * sunlit, np.ones((1, 3)))
         )
+
+    def on(
+        self, colors: NDArray[np.float64], facings: NDArray[np.int64], z: NDArray[np.float64]
+    ) -> NDArray[np.int64]:
+        """How surfaces of these colors (N, 3), z meters away (N,), look: whole numbers 0-255.
+
+        The ground keeps clear, since its haze differs from row to row and is added at the finish.
+        """
+        clear = np.exp(-self.haze * z)[:, None]
+        clear[facings == FACINGS["ground"]] = 1
+        seen = colors * self.factors()[facings] * clear + np.array(self.horizon) * (1 - clear)
+        return np.clip(seen, 0, 255).astype(np.int64)
 
 
 def draw_light(rng: random.Random, weather: str) -> Light:
@@ -92,25 +92,25 @@ def _sunny(rng: random.Random) -> Light:
     return Light(
         weather="clear",
         sun=_sun(rng, 25, 60),
-        ambient=_tint(rng, (0.60, 0.66, 0.76), 0.06),
-        direct=_tint(rng, (0.62, 0.56, 0.44), 0.08),
-        zenith=_tint(rng, (72, 132, 208), 0.14),
-        horizon=_tint(rng, (196, 220, 236), 0.07),
+        ambient=_tint(rng, (0.72, 0.76, 0.83), 0.06),
+        direct=_tint(rng, (0.58, 0.52, 0.38), 0.08),
+        zenith=_tint(rng, (96, 156, 226), 0.12),
+        horizon=_tint(rng, (206, 228, 240), 0.05),
         haze=rng.uniform(0.002, 0.007),
         clouds=rng.choice((0.0, 0.2, 0.35, 0.5)),
-        shadow=rng.uniform(0.38, 0.52),
+        shadow=rng.uniform(0.32, 0.44),
         wet=0.0,
         lamps=0.0,
-        noise=rng.uniform(2, 6),
+        noise=rng.uniform(1.5, 5),
     )
 
 
 def _overcast(rng: random.Random) -> Light:
-    gray = _tint(rng, (188, 194, 200), 0.16)
+    gray = _tint(rng, (196, 202, 208), 0.14)
     return Light(
         weather="clear",
         sun=_sun(rng, 50, 70),
-        ambient=_tint(rng, (0.84, 0.86, 0.88), 0.07),
+        ambient=_tint(rng, (0.95, 0.96, 0.98), 0.06),
         direct=(0.10, 0.10, 0.09),
         zenith=_tint(rng, gray, 0.12),
         horizon=_tint(rng, gray, 0.06),
@@ -119,7 +119,7 @@ def _overcast(rng: random.Random) -> Light:
         shadow=0.10,
         wet=0.0,
         lamps=0.0,
-        noise=rng.uniform(3, 8),
+        noise=rng.uniform(2, 6),
     )
 
 
@@ -127,7 +127,7 @@ def _evening(rng: random.Random) -> Light:
     return Light(
         weather="clear",
         sun=_sun(rng, 9, 20),
-        ambient=_tint(rng, (0.56, 0.50, 0.58), 0.08),
+        ambient=_tint(rng, (0.70, 0.62, 0.66), 0.08),
         direct=_tint(rng, (0.70, 0.46, 0.26), 0.08),
         zenith=_tint(rng, (92, 112, 172), 0.14),
         horizon=_tint(rng, (250, 196, 142), 0.06),
@@ -136,7 +136,7 @@ def _evening(rng: random.Random) -> Light:
         shadow=rng.uniform(0.30, 0.42),
         wet=0.0,
         lamps=0.25,
-        noise=rng.uniform(3, 8),
+        noise=rng.uniform(2, 6),
     )
 
 
@@ -145,7 +145,7 @@ def _fog(rng: random.Random) -> Light:
     return Light(
         weather="fog",
         sun=_sun(rng, 50, 70),
-        ambient=_tint(rng, (0.80, 0.81, 0.83), 0.06),
+        ambient=_tint(rng, (0.92, 0.93, 0.95), 0.06),
         direct=(0.06, 0.06, 0.06),
         zenith=_tint(rng, gray, 0.04),
         horizon=gray,
@@ -154,7 +154,7 @@ def _fog(rng: random.Random) -> Light:
         shadow=0.08,
         wet=0.0,
         lamps=0.35,
-        noise=rng.uniform(3, 8),
+        noise=rng.uniform(2, 6),
     )
 
 
@@ -162,16 +162,16 @@ def _night(rng: random.Random) -> Light:
     return Light(
         weather="night",
         sun=_sun(rng, 40, 70),
-        ambient=_tint(rng, (0.27, 0.29, 0.40), 0.12),
+        ambient=_tint(rng, (0.36, 0.38, 0.50), 0.12),
         direct=_tint(rng, (0.05, 0.06, 0.10), 0.10),
-        zenith=_tint(rng, (12, 18, 44), 0.25),
-        horizon=_tint(rng, (48, 50, 82), 0.18),
+        zenith=_tint(rng, (14, 22, 54), 0.22),
+        horizon=_tint(rng, (56, 60, 98), 0.15),
         haze=rng.uniform(0.004, 0.009),
         clouds=rng.uniform(0.0, 0.3),
         shadow=0.12,
         wet=rng.choice((0.0, 0.0, 0.35)),
         lamps=1.0,
-        noise=rng.uniform(5, 11),
+        noise=rng.uniform(3, 7),
     )
 
 
@@ -180,7 +180,7 @@ def _rain(rng: random.Random) -> Light:
     return Light(
         weather="rain",
         sun=_sun(rng, 50, 70),
-        ambient=_tint(rng, (0.62, 0.65, 0.70), 0.08),
+        ambient=_tint(rng, (0.74, 0.77, 0.82), 0.08),
         direct=(0.04, 0.04, 0.04),
         zenith=_tint(rng, gray, 0.12),
         horizon=gray,

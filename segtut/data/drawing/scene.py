@@ -38,14 +38,14 @@ def draw_scene(
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """A picture, uint8 (H, W, 3), and the eight-class labels of its sheet, uint8 (2H, 2W).
 
-    The scene depends on the seed alone: the size decides how finely it is drawn and how much is
-    seen at the sides, and nothing about where things are.
+    What stands where depends on the seed and the crowding alone. The size decides how finely it is
+    drawn and how much is seen at the sides; the weather changes the light, and opens umbrellas.
     """
-    rng = random.Random(seed)
+    rng, sky = random.Random(seed), random.Random(f"{seed} sky")
     if weather == "mixed":
-        weather = rng.choices(WEATHERS, weights=(4, 2, 2, 2))[0]
+        weather = sky.choices(WEATHERS, weights=(4, 2, 2, 2))[0]
     street = plan_street(rng)
-    stage = Stage(size, draw_camera(rng, street), draw_light(rng, weather))
+    stage = Stage(size, draw_camera(rng, street), draw_light(sky, weather))
     draw_ground(stage, rng, street)
     draw_skyline(stage, rng)
     for plot in sorted(plan_plots(rng, street), key=lambda plot: -plot.z):
@@ -62,10 +62,10 @@ def draw_scene(
 def draw_camera(rng: random.Random, street: Street) -> Camera:
     """Somewhere over the road, at the height of a driver's or a walker's eyes."""
     return Camera(
-        x=rng.uniform(-0.75, 0.75) * street.road,
+        x=rng.uniform(-1.15, 1.15) * street.road,
         height=rng.uniform(1.4, 2.3),
         focal=rng.uniform(0.95, 1.25),
-        horizon=rng.uniform(0.42, 0.54),
+        horizon=rng.uniform(0.44, 0.57),
         shift=rng.uniform(-0.2, 0.2),
     )
 
@@ -95,7 +95,7 @@ def plan_pavements(
     for _ in range(some(rng, 2.2 * crowding)):
         z = rng.uniform(6.5, 17)
         x = rng.choice((-1, 1)) * (street.road + rng.uniform(0.9, street.pavement - 0.4))
-        if street.zebra and 6 < street.zebra and rng.random() < 0.35:
+        if street.zebra and street.zebra > 6 and rng.random() < 0.35:
             z, x = street.zebra + rng.uniform(0.5, 2.5), rng.uniform(-1, 1) * street.road
         if not start < z < stop:
             yield z, partial(draw_person, stage, rng, x, z)
@@ -104,17 +104,14 @@ def plan_pavements(
 def plan_road(stage: Stage, rng: random.Random, street: Street, crowding: float) -> Iterator[Actor]:
     """Cars along the kerbs, in both lanes and, at a junction, across."""
     start, stop = street.junction or (0.0, 0.0)
-    spots = [(lane, z) for lane in (-0.78, -0.42, 0.42, 0.78) for z in (8.0, 14.5, 21.0, 28.0)]
+    spots = [(ahead, z) for ahead in (-1.0, 1.0) for z in (8.0, 13.5, 19.0, 24.5, 30.0)]
     rng.shuffle(spots)
-    for lane, z in spots[: some(rng, 2.6 * crowding)]:
-        parked = abs(lane) > 0.5
-        x = lane * street.road if not parked else lane / abs(lane) * (street.road - 1.05)
-        z += rng.uniform(-1, 1)
+    for ahead, z in spots[: some(rng, 3.6 * crowding)]:
+        parked = rng.random() < 0.5
+        x = ahead * (street.road - 1.05 if parked else 0.45 * street.road)
+        z += rng.uniform(-0.4, 0.4) + (3.0 if z < 9 and abs(x - stage.camera.x) < 1.2 else 0.0)
         if z + 5 > start and z < stop:
             continue
-        if abs(x - stage.camera.x) < 1.2 and z < 9:
-            z += 3
-        ahead = 1.0 if lane > 0 else -1.0
         pose = Pose(x, z if ahead > 0 else z + 4.3, (0.0, ahead))
         yield z, partial(draw_car, stage, rng, pose, parked)
     if street.junction and rng.random() < 0.6:

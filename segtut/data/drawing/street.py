@@ -71,7 +71,7 @@ def plan_street(rng: random.Random) -> Street:
     zebra = None
     if rng.random() < 0.5:
         zebra = junction[0] - 4.5 if junction else rng.uniform(6, 16)
-    return Street(rng.uniform(3.6, 5.2), rng.uniform(2.4, 3.8), junction, zebra)
+    return Street(rng.uniform(3.4, 4.8), rng.uniform(2.6, 4.6), junction, zebra)
 
 
 def jitter(rng: random.Random, color: Color, spread: float) -> Color:
@@ -101,7 +101,7 @@ def lay(
     (x0, x1), (z0, z1) = xs, (max(zs[0], NEAR), zs[1])
     if z1 > z0:
         corners = [(x0, 0.0, z0), (x1, 0.0, z0), (x1, 0.0, z1), (x0, 0.0, z1)]
-        stage.ground(corners, color, label)
+        stage.polygon(corners, color, label, "ground")
 
 
 def draw_ground(stage: Stage, rng: random.Random, street: Street) -> None:
@@ -156,26 +156,26 @@ def _draw_wear(stage: Stage, rng: random.Random, street: Street, asphalt: Color)
 
 
 def _draw_marks(stage: Stage, rng: random.Random, street: Street) -> None:
+    """Lines along the lanes, a zebra crossing, a line to stop at."""
     white = dim((232, 230, 222), rng.uniform(0.86, 1.0))
     middle = (214, 172, 72) if rng.random() < 0.2 else white
-    edge, keep = street.road, street.junction or (0.0, 0.0)
-    dash, start = (2.6, 5.2), rng.uniform(0, 5)
-    z = NEAR + start - 5
+    edge, (start, stop) = street.road, street.junction or (75.0, 75.0)
+    z = NEAR + rng.uniform(-5, 0)
     while z < 75:
-        if not keep[0] - 5 < z < keep[1]:
-            lay(stage, (-0.08, 0.08), (z, z + dash[0]), middle, ROAD)
-        z += dash[1]
+        if not start - 5 < z < stop:
+            lay(stage, (-0.08, 0.08), (z, z + 2.6), middle, ROAD)
+        z += 5.2
     if rng.random() < 0.6:
         for x in (-edge + 0.35, edge - 0.35):
-            for span in ((NEAR, keep[0] or 75.0), (keep[1], 75.0)):
-                lay(stage, (x - 0.06, x + 0.06), span, white, ROAD)
+            lay(stage, (x - 0.06, x + 0.06), (NEAR, start), white, ROAD)
+            lay(stage, (x - 0.06, x + 0.06), (stop, 75.0), white, ROAD)
     if street.zebra:
         x = -edge + 0.3
         while x < edge - 0.5:
             lay(stage, (x, x + 0.48), (street.zebra, street.zebra + 3), white, ROAD)
             x += 0.98
     if street.junction and rng.random() < 0.7:
-        lay(stage, (0.2, edge - 0.2), (keep[0] - 6, keep[0] - 5.6), white, ROAD)
+        lay(stage, (0.2, edge - 0.2), (start - 6, start - 5.6), white, ROAD)
 
 
 # ------------------------------------------------------------------------------------- the houses
@@ -208,11 +208,14 @@ class Wall:
     height: float
     facing: Facing
 
+    def at(self, t: float) -> tuple[float, float]:
+        """Where on the ground, (x, z), the wall is after t meters."""
+        return self.x + self.run[0] * t, self.z + self.run[1] * t
+
     def part(self, t0: float, y0: float, t1: float, y1: float) -> list[Point]:
         """Corners of the part from t0 to t1 along the wall and from y0 to y1 up, in meters."""
-        dx, dz = self.run
-        a, b = (self.x + dx * t0, self.z + dz * t0), (self.x + dx * t1, self.z + dz * t1)
-        return [(a[0], y0, a[1]), (b[0], y0, b[1]), (b[0], y1, b[1]), (a[0], y1, a[1])]
+        (xa, za), (xb, zb) = self.at(t0), self.at(t1)
+        return [(xa, y0, za), (xb, y0, zb), (xb, y1, zb), (xa, y1, za)]
 
 
 def draw_style(rng: random.Random) -> Style:
@@ -237,8 +240,11 @@ def draw_style(rng: random.Random) -> Style:
 
 @dataclass(frozen=True)
 class Plot:
-    """A piece of land along the street: its side (-1 left, 1 right), nearest z, length in meters,
-    and the floors of the house on it, or 0 for a garden."""
+    """A piece of land along the street.
+
+    side: -1 left, 1 right; z: where it begins and length: how long it is, in meters;
+    floors: of the house on it, 0 for a garden.
+    """
 
     side: float
     z: float
@@ -254,7 +260,7 @@ def plan_plots(rng: random.Random, street: Street) -> Iterator[Plot]:
         while z < FAR:
             garden = rng.random() < 0.22
             length = rng.uniform(3, 9) if garden else rng.uniform(7, 15)
-            floors = 0 if garden else rng.choice((2, 2, 3, 3, 4, 5))
+            floors = 0 if garden else rng.choice((1, 2, 2, 3, 3, 4, 5))
             if z < stop and z + length > start - street.pavement:
                 if start - street.pavement - z > 3:
                     yield Plot(side, z, start - street.pavement - z, floors)
@@ -287,8 +293,8 @@ def draw_house(stage: Stage, rng: random.Random, street: Street, plot: Plot) -> 
         slope = [
             (x - side * 0.3, height, begin),
             (x - side * 0.3, height, z + length),
-            (x + side * 3.2, height + style.pitch * 1.4, z + length),
-            (x + side * 3.2, height + style.pitch * 1.4, begin),
+            (x + side * 5.5, height + style.pitch * 1.4, z + length),
+            (x + side * 5.5, height + style.pitch * 1.4, begin),
         ]
         stage.polygon(slope, style.roof, BUILDING, facade.facing)
     draw_wall(stage, rng, facade, style, floors, skip=0)
@@ -303,7 +309,7 @@ def draw_wall(
     stage.polygon(wall.part(0, 0, wall.length, wall.height), style.wall, BUILDING, wall.facing)
     bays = max(1, round(wall.length / style.bay))
     width = wall.length / bays
-    if wall.z > 36:
+    if wall.z > 36 and wall.run[1]:
         _draw_distant_floors(stage, wall, style, floors)
         return
     if not style.pitch:
@@ -315,8 +321,10 @@ def draw_wall(
         )
     ground = 1 if style.shop and not skip else 0
     for bay in range(skip, bays):
+        if not stage.sees(*wall.at((bay + 0.5) * width), width):
+            continue
         for floor in range(ground, floors):
-            _draw_window(stage, rng, wall, style, (bay + 0.5) * width, floor, far < 30)
+            _draw_window(stage, rng, wall, style, (bay + 0.5) * width, floor, far < 28)
     if ground:
         _draw_shop(stage, rng, wall, style)
     elif not skip:
@@ -487,8 +495,7 @@ def draw_garden(stage: Stage, rng: random.Random, street: Street, plot: Plot) ->
     front = Wall(x, z, (side, 0.0), 9.0, height, "front")
     for face in (front, wall):
         stage.polygon(face.part(0, 0, face.length, height), dim(leaves, 0.85), TREE, face.facing)
-        for _ in range(14):
-            t, y = rng.uniform(0, face.length), rng.uniform(0.2, height)
-            size = rng.uniform(0.12, 0.3)
-            place = (face.x + face.run[0] * t, y, face.z + face.run[1] * t)
-            stage.ellipse(place, (size, size), dim(leaves, rng.uniform(0.7, 1.25)), TREE)
+        for _ in range(10):
+            (x, z), y = face.at(rng.uniform(0, face.length)), rng.uniform(0.2, height)
+            size, tone = rng.uniform(0.14, 0.34), rng.uniform(0.7, 1.25)
+            stage.ellipse((x, y, z), (size, size), dim(leaves, tone), TREE)

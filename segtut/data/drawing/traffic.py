@@ -5,7 +5,7 @@ import random
 from dataclasses import dataclass
 
 from segtut.data.drawing.light import Color, Facing
-from segtut.data.drawing.stage import CAR, PERSON, POLE, Point, Stage
+from segtut.data.drawing.stage import CAR, PERSON, POLE, Point, Stage, ring
 from segtut.data.drawing.street import FACADES, blend, dim, jitter
 
 THINNEST = 0.009
@@ -33,7 +33,7 @@ def draw_lamp_post(stage: Stage, rng: random.Random, x: float, z: float) -> None
         head, (255, 236, 190) if glow else dim(steel, 0.8), POLE, "glow" if glow else "front"
     )
     if glow:
-        stage.shine((x + 1.05 * reach, height + 0.1, z), 1.5, (255, 206, 130))
+        stage.shine((x + 1.05 * reach, height + 0.1, z), 1.3, (255, 206, 130), pool=4.5)
 
 
 def _bar(stage: Stage, a: Point, b: Point, half: float, color: Color) -> None:
@@ -131,8 +131,12 @@ PAINTS: tuple[Color, ...] = (
 
 @dataclass(frozen=True)
 class Body:
-    """The outline of a car seen from its right: (along, up) in meters from the rear bumper round
-    over the roof to the front bumper; `cabin` says between which corners the windows begin."""
+    """The shape of a car, in meters.
+
+    outline: (along, up) from the rear bumper round over the roof to the front bumper, of nine
+    corners between which the third face is the rear window, the fifth the roof and so on;
+    wheels: where its axles are along it; width: from side to side.
+    """
 
     outline: tuple[tuple[float, float], ...]
     wheels: tuple[float, float]
@@ -195,7 +199,7 @@ class Pose:
     ahead: tuple[float, float]
 
     def point(self, along: float, across: float, up: float) -> Point:
-        """Meters from the rear and from the middle line (to its right), as a place in the street."""
+        """A place given in meters from the rear, to the right of the middle line, and up."""
         dx, dz = self.ahead
         return self.x + along * dx + across * dz, up, self.z + along * dz - across * dx
 
@@ -217,7 +221,8 @@ def draw_car(stage: Stage, rng: random.Random, pose: Pose, parked: bool) -> None
     for across in (-half, half):
         if _faces_camera(stage, pose, across):
             _draw_flank(stage, body, pose, paint, across)
-    _draw_lights(stage, body, pose, half, parked)
+    if pose.ahead[1]:
+        _draw_end(stage, body, pose, half, parked)
 
 
 def _facing(normal: tuple[float, float]) -> Facing:
@@ -315,7 +320,7 @@ def _draw_flank(stage: Stage, body: Body, pose: Pose, paint: Color, across: floa
 
 def _draw_wheel(stage: Stage, pose: Pose, along: float, across: float, facing: Facing) -> None:
     turns = [step * math.pi / 5 for step in range(10)]
-    for radius, color in ((0.34, (34, 34, 36)), (0.19, (150, 152, 156))):
+    for radius, color in ((0.34, (34, 34, 36)), (0.17, (128, 130, 136))):
         rim = [
             pose.point(along + radius * math.cos(a), across, 0.34 + radius * math.sin(a))
             for a in turns
@@ -323,38 +328,30 @@ def _draw_wheel(stage: Stage, pose: Pose, along: float, across: float, facing: F
         stage.polygon(rim, color, CAR, facing)
 
 
-def _draw_lights(stage: Stage, body: Body, pose: Pose, half: float, parked: bool) -> None:
-    """Tires, plate and lamps of the end that looks at the camera, when one does."""
-    if pose.ahead[1] == 0:
-        return
+def _draw_end(stage: Stage, body: Body, pose: Pose, half: float, parked: bool) -> None:
+    """Tires, bumper, plate and lamps of the end that looks at the camera."""
     rear = pose.ahead[1] > 0
     end = 0.0 if rear else body.outline[-1][0]
+
+    def panel(b0: float, b1: float, y0: float, y1: float) -> list[Point]:
+        return [pose.point(end, b, y) for b, y in ((b0, y0), (b1, y0), (b1, y1), (b0, y1))]
+
     for across in (-half * 0.78, half * 0.78):
-        tire = [
-            pose.point(end, across + b, y)
-            for b, y in ((-0.12, 0), (0.12, 0), (0.12, 0.36), (-0.12, 0.36))
-        ]
-        stage.polygon(tire, (30, 30, 32), CAR)
-    bumper = [
-        pose.point(end, b, y) for b, y in ((-half, 0.3), (half, 0.3), (half, 0.46), (-half, 0.46))
-    ]
-    stage.polygon(bumper, (58, 58, 62), CAR)
-    plate = [
-        pose.point(end, b, y) for b, y in ((-0.28, 0.48), (0.28, 0.48), (0.28, 0.62), (-0.28, 0.62))
-    ]
-    stage.polygon(plate, (226, 224, 206), CAR)
+        stage.polygon(panel(across - 0.09, across + 0.09, 0, 0.3), (30, 30, 32), CAR)
+    stage.polygon(panel(-half, half, 0.24, 0.42), (58, 58, 62), CAR)
+    stage.polygon(panel(-0.28, 0.28, 0.48, 0.62), (226, 224, 206), CAR)
     on = stage.light.lamps > 0.3 and not parked
-    color: Color = (226, 40, 34) if rear else (255, 246, 214)
-    shown = color if on or not rear else (170, 34, 32)
+    color: Color = (255, 246, 214)
+    if rear:
+        color = (226, 40, 34) if on else (170, 34, 32)
     for sign in (-1, 1):
         inner, outer = sign * half * 0.56, sign * half * 0.96
-        lamp = [
-            pose.point(end, b, y)
-            for b, y in ((inner, 0.62), (outer, 0.62), (outer, 0.8), (inner, 0.8))
-        ]
-        stage.polygon(lamp, shown, CAR, "glow" if on else "front")
-        if on:
-            stage.shine(pose.point(end, (inner + outer) / 2, 0.7), 0.55 if rear else 1.1, color)
+        stage.polygon(panel(inner, outer, 0.62, 0.8), color, CAR, "glow" if on else "front")
+        place = pose.point(end, (inner + outer) / 2, 0.7)
+        if on and rear:
+            stage.shine(place, 0.4, color)
+        elif on:
+            stage.shine(place, 0.55, (190, 180, 150), pool=1.6)
 
 
 # ------------------------------------------------------------------------------------- the people
@@ -380,73 +377,62 @@ SKINS: tuple[Color, ...] = (
 )
 
 
+HAIR: tuple[Color, ...] = ((44, 34, 28), (92, 62, 38), (176, 140, 84), (140, 136, 132))
+
+
 def draw_person(stage: Stage, rng: random.Random, x: float, z: float) -> None:
     """Somebody who walks or stands, in a coat or a shirt, with an umbrella in some rain."""
-    height = rng.uniform(1.58, 1.88)
-    top, legs = (
-        jitter(rng, rng.choice(CLOTHES), 0.16),
-        jitter(rng, rng.choice(CLOTHES[:2] + CLOTHES[5:7]), 0.16),
-    )
-    skin, hair = (
-        rng.choice(SKINS),
-        rng.choice(((44, 34, 28), (92, 62, 38), (176, 140, 84), (140, 136, 132))),
-    )
-    stride, h, side = rng.uniform(0.05, 0.32), height, rng.choice((-1, 1))
-    stage.cast((x, h * 0.5, z), (0.22, h * 0.48))
-    stage.shadow(
-        [(x + 0.4 * math.cos(a), 0.0, z + 0.25 * math.sin(a)) for a in (0, 1, 2, 3, 4, 5)], 0.35
-    )
-    for step, tone in ((-side * stride, 0.82), (side * stride, 1.0)):
-        _limb(
-            stage,
-            (x + step * 0.15, 0.50 * h),
-            (x + step, 0.03 * h),
-            z,
-            (0.105, 0.075),
-            dim(legs, tone),
-        )
-        _limb(
-            stage,
-            (x + step - 0.05, 0.02 * h),
-            (x + step + side * 0.14, 0.02 * h),
-            z,
-            (0.04, 0.04),
-            (40, 36, 34),
-        )
-    coat = 0.34 * h if rng.random() < 0.4 else 0.46 * h
-    _limb(
-        stage,
-        (x + side * 0.19, 0.80 * h),
-        (x + side * (0.22 + stride * 0.4), 0.48 * h),
-        z,
-        (0.065, 0.05),
-        dim(top, 0.8),
-    )
-    corners = [
-        (x - 0.2, 0.82 * h, z),
-        (x + 0.2, 0.82 * h, z),
-        (x + 0.21, coat, z),
-        (x - 0.21, coat, z),
-    ]
-    stage.polygon(corners, top, PERSON)
-    lit = 0.2 if stage.light.sun[0] > 0 else -0.2
+    height, stride, side = rng.uniform(1.58, 1.88), rng.uniform(0.05, 0.32), rng.choice((-1, 1))
+    stage.cast((x, height * 0.5, z), (0.22, height * 0.48))
+    stage.shadow(ring(x, z, 0.4, 0.25), 0.35)
+    _draw_legs(stage, rng, (x, z), height, side * stride)
+    _draw_trunk(stage, rng, (x, z), height, side, stride)
+    skin, hair = rng.choice(SKINS), rng.choice(HAIR)
+    stage.ellipse((x, 0.915 * height, z), (0.115, 0.145), skin, PERSON)
+    stage.ellipse((x - side * 0.02, 0.955 * height, z), (0.12, 0.10), hair, PERSON)
+    # The same numbers are drawn in any weather, so that the weather does not move the scene.
+    shelter, cloth = rng.random() < 0.6, jitter(rng, rng.choice(CLOTHES), 0.2)
+    if shelter and stage.light.weather == "rain":
+        _draw_umbrella(stage, cloth, x + side * 0.1, height, z)
+
+
+def _draw_legs(
+    stage: Stage, rng: random.Random, place: tuple[float, float], height: float, stride: float
+) -> None:
+    x, z = place
+    cloth = jitter(rng, rng.choice(CLOTHES[:2] + CLOTHES[5:7]), 0.16)
+    toe = math.copysign(0.14, stride)
+    for step, tone in ((-stride, 0.82), (stride, 1.0)):
+        hip, foot = (x + step * 0.15, 0.5 * height), (x + step, 0.03 * height)
+        _limb(stage, hip, foot, z, (0.105, 0.075), dim(cloth, tone))
+        heel, tip = (x + step - 0.05, 0.02 * height), (x + step + toe, 0.02 * height)
+        _limb(stage, heel, tip, z, (0.04, 0.04), (40, 36, 34))
+
+
+def _draw_trunk(
+    stage: Stage,
+    rng: random.Random,
+    place: tuple[float, float],
+    height: float,
+    side: int,
+    stride: float,
+) -> None:
+    """Coat or shirt with both arms, one before and one behind it."""
+    x, z = place
+    cloth, neck, arm = jitter(rng, rng.choice(CLOTHES), 0.16), 0.82 * height, 0.8 * height
+    hem = (0.34 if rng.random() < 0.4 else 0.46) * height
+    hand = (x + side * (0.22 + stride * 0.4), 0.48 * height)
+    _limb(stage, (x + side * 0.19, arm), hand, z, (0.065, 0.05), dim(cloth, 0.8))
     stage.polygon(
-        [(x, 0.82 * h, z), (x + lit, 0.82 * h, z), (x + lit, coat, z), (x, coat, z)],
-        dim(top, 1.14),
+        [(x - 0.2, neck, z), (x + 0.2, neck, z), (x + 0.21, hem, z), (x - 0.21, hem, z)],
+        cloth,
         PERSON,
     )
-    _limb(
-        stage,
-        (x - side * 0.2, 0.80 * h),
-        (x - side * (0.2 + stride * 0.5), 0.50 * h),
-        z,
-        (0.065, 0.05),
-        dim(top, 0.92),
-    )
-    stage.ellipse((x, 0.915 * h, z), (0.115, 0.145), skin, PERSON)
-    stage.ellipse((x - side * 0.02, 0.955 * h, z), (0.12, 0.10), hair, PERSON)
-    if stage.light.weather == "rain" and rng.random() < 0.6:
-        _draw_umbrella(stage, jitter(rng, rng.choice(CLOTHES), 0.2), x + side * 0.1, h, z)
+    sunny = 0.2 if stage.light.sun[0] > 0 else -0.2
+    half = [(x, neck, z), (x + sunny, neck, z), (x + sunny, hem, z), (x, hem, z)]
+    stage.polygon(half, dim(cloth, 1.14), PERSON)
+    hand = (x - side * (0.2 + stride * 0.5), 0.5 * height)
+    _limb(stage, (x - side * 0.2, arm), hand, z, (0.065, 0.05), dim(cloth, 0.92))
 
 
 def _limb(
