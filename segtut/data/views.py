@@ -1,0 +1,124 @@
+"""Views of a data set: kept in memory, a part of it, its samples drawn with random transforms."""
+
+import hashlib
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+from segtut.data.dataset import SegmentationDataset
+from segtut.data.transforms import resize_image, resize_mask, shorter_side
+
+Sample = tuple[tv_tensors.Image, tv_tensors.Mask]
+
+
+class InMemory(SegmentationDataset):
+    """A data set decoded once and kept as bytes in memory.
+
+    ``shorter``: if given, every sample is resized to this shorter side on the way in, images
+    antialiased, label maps by nearest-exact. Reading ``dataset`` once at the start also means that
+    a corrupt file is reported before training begins, not after an hour of it.
+    """
+
+    def __init__(self, dataset: SegmentationDataset, shorter: int | None = None) -> None:
+        if len(dataset) == 0:
+            raise ValueError("the data set has no samples; nothing can be kept in memory")
+        if shorter is not None and shorter < 1:
+            raise ValueError(f"shorter must be at least 1 pixel, not {shorter}")
+        self.source = dataset
+        self.classes = dataset.classes
+        self.palette = dataset.palette
+        self._samples = [self._decoded(dataset[index], shorter) for index in range(len(dataset))]
+
+    @staticmethod
+    def _decoded(sample: Sample, shorter: int | None) -> tuple[Tensor, Tensor]:
+        image, mask = (part.as_subclass(Tensor) for part in sample)
+        if shorter is not None:
+            height, width = image.shape[-2:]
+            size = shorter_side((height, width), shorter)
+            image, mask = resize_image(image, size), resize_mask(mask, size)
+        return image, mask.to(torch.uint8)
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __getitem__(self, index: int) -> Sample:
+        image, mask = self._samples[index]
+        return tv_tensors.Image(image), tv_tensors.Mask(mask.long())
+
+    def name(self, index: int) -> str:
+        """The name of the sample in the set behind this one."""
+        return self.source.name(index)
+
+    def fingerprint(self) -> str:
+        """The fingerprint of the set behind this one, before any resizing."""
+        return self.source.fingerprint()
+
+
+class Subset(SegmentationDataset):
+    """The samples of ``dataset`` whose numbers stand in ``indices``, in that order."""
+
+    def __init__(self, dataset: SegmentationDataset, indices: Sequence[int]) -> None:
+        wrong = [index for index in indices if not 0 <= index < len(dataset)]
+        if wrong:
+            raise ValueError(f"indices {wrong[:5]} lie outside 0..{len(dataset) - 1}")
+        self.source = dataset
+        self.indices = tuple(indices)
+        self.classes = dataset.classes
+        self.palette = dataset.palette
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.source[self.indices[index]]
+
+    def name(self, index: int) -> str:
+        """The name of the sample in the whole set."""
+        return self.source.name(self.indices[index])
+
+    def fingerprint(self) -> str:
+        """Sha256 (hex) over the fingerprint of the whole set and the numbers that were chosen."""
+        text = f"{self.source.fingerprint()} {self.indices}"
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+class Augmented(Dataset[Sample]):
+    """Samples with a random transform whose draws depend on ``seed`` and the number of the draw.
+
+    It is indexed by ``(number, index)``: sample ``index``, transformed with the random numbers that
+    belong to draw ``number``. So a run gives the same samples however many workers or processes
+    share them, and a resumed run continues with the same ones. The global random state of torch is
+    left as it was.
+    """
+
+    def __init__(
+        self, dataset: SegmentationDataset, transform: v2.Transform | None, seed: int
+    ) -> None:
+        self.dataset = dataset
+        self.transform = transform
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, draw: tuple[int, int]) -> Sample:
+        number, index = draw
+        sample = self.dataset[index]
+        if self.transform is None:
+            return sample
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(_mixed(self.seed, number))
+            image, mask = self.transform(*sample)
+        return image, mask
+
+
+def _mixed(seed: int, number: int) -> int:
+    """A 63-bit seed in which neighboring draws have nothing in common (splitmix64 finalizer)."""
+    mask = (1 << 64) - 1
+    value = (seed * 0x9E3779B97F4A7C15 + number + 1) * 0xBF58476D1CE4E5B9 & mask
+    value = (value ^ (value >> 31)) * 0x94D049BB133111EB & mask
+    return (value ^ (value >> 29)) >> 1

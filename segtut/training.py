@@ -1,0 +1,662 @@
+"""One loop: fit a segmentation network, evaluate it, stop, resume.
+
+The loop is the one that chapter 4.3 writes out, with what a long run needs around it. Devices and
+processes come from Hugging Face ``accelerate``: the same call runs on a laptop, on one GPU, or as
+one of many processes under ``accelerate launch``.
+"""
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader
+from torchvision.transforms import v2
+
+from segtut import checkpoints
+from segtut.data.dataset import SegmentationDataset
+from segtut.data.transforms import resize_image, shorter_side
+from segtut.data.views import Augmented
+from segtut.losses import CrossEntropyLoss
+from segtut.metrics import BoundaryIoU, CalibrationError, ConfusionMatrix
+
+Precision = Literal["auto", "bf16", "fp32"]
+Schedule = Literal["one_cycle", "cosine", "constant"]
+
+
+@dataclass
+class History:
+    """What happened in a run: ``loss`` a step, ``validation`` as (step, mean IoU) pairs.
+
+    ``seconds`` and ``images`` count this call alone, also where it resumed an earlier run;
+    ``interrupted`` is true when Ctrl-C or SIGTERM ended it before its last step.
+    """
+
+    loss: list[float] = field(default_factory=list)
+    validation: list[tuple[int, float]] = field(default_factory=list)
+    seconds: float = 0.0
+    images: int = 0
+    interrupted: bool = False
+
+    @property
+    def images_per_second(self) -> float:
+        """Training images a second, waiting for data, validation and checkpoints included."""
+        return self.images / self.seconds if self.seconds else 0.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The numbers that decide a run; two runs of the same plan take the same steps.
+
+    ``batch_size`` counts the images of a step over all processes, in one forward pass each;
+    ``accumulate`` such batches make one step of the optimizer. ``average`` is the decay of the
+    exponential moving average of the weights (0: none); ``warmup`` the share of the steps in which
+    the learning rate rises.
+    """
+
+    steps: int
+    batch_size: int = 16
+    accumulate: int = 1
+    learning_rate: float = 3e-3
+    weight_decay: float = 1e-2
+    schedule: Schedule = "one_cycle"
+    warmup: float = 0.1
+    average: float = 0.99
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "accumulate"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        for name in ("warmup", "average"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must lie in [0, 1), not {getattr(self, name)}")
+        if not self.learning_rate > 0:
+            raise ValueError(f"learning_rate must be positive, not {self.learning_rate}")
+        if self.schedule not in ("one_cycle", "cosine", "constant"):
+            raise ValueError(
+                f"schedule must be 'one_cycle', 'cosine' or 'constant', not {self.schedule!r}"
+            )
+
+    def rate(self, step: int) -> float:
+        """Learning rate of step ``step``, counted from 0.
+
+        ``one_cycle`` rises and falls on half cosines (Smith and Topin 2018, as torch's OneCycleLR
+        anneals it), ``cosine`` rises on a straight line and falls on a half cosine (Loshchilov and
+        Hutter 2017), ``constant`` rises on a straight line and stays.
+        """
+        rising = round(self.warmup * self.steps)
+        if step < rising:
+            share = (step + 1) / (rising + 1)
+            if self.schedule == "one_cycle":
+                share = (1 - math.cos(math.pi * share)) / 2
+            return self.learning_rate * share
+        if self.schedule == "constant":
+            return self.learning_rate
+        share = (step - rising) / max(1, self.steps - rising)
+        return self.learning_rate * (1 + math.cos(math.pi * share)) / 2
+
+
+def best_precision(device: torch.device) -> Literal["bf16", "fp32"]:
+    """bf16 where the device computes in it natively, else fp32.
+
+    On CUDA that is compute capability 8.0 and above; on a CPU, AVX512_BF16 or AMX: without them
+    bf16 is emulated and slower than fp32.
+    """
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "fp32"
+    if device.type == "cpu":
+        native = (
+            getattr(torch.cpu, name, lambda: False)()
+            for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+        )
+        return "bf16" if any(native) else "fp32"
+    return "fp32"
+
+
+def autocast(device: torch.device, precision: Precision = "auto") -> AbstractContextManager[Any]:
+    """The context in which the forward pass runs: bf16 autocast or nothing."""
+    if precision not in ("auto", "bf16", "fp32"):
+        raise ValueError(f"precision must be 'auto', 'bf16' or 'fp32', not {precision!r}")
+    chosen = best_precision(device) if precision == "auto" else precision
+    if chosen == "fp32":
+        return nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16)
+
+
+def to_network(images: Tensor, device: torch.device) -> Tensor:
+    """uint8 or float images (N, 3, H, W) as float32, 0-1, channels_last, on ``device``."""
+    moved = images.to(device, non_blocking=True)
+    values = moved if moved.is_floating_point() else moved.float().div_(255)
+    return values.contiguous(memory_format=torch.channels_last)
+
+
+def fit(
+    model: nn.Module,
+    train_set: SegmentationDataset,
+    plan: Plan,
+    *,
+    loss: nn.Module | None = None,
+    transform: v2.Transform | None = None,
+    validation_set: SegmentationDataset | None = None,
+    validate_every: int | None = None,
+    shorter: int | None = None,
+    checkpoint: str | Path | None = None,
+    checkpoint_every: int = 200,
+    resume: bool = False,
+    precision: Precision = "auto",
+    compile: bool = False,
+    workers: int = 0,
+    device: str | None = None,
+    progress: bool = True,
+    on_step: Callable[[int, nn.Module], None] | None = None,
+) -> History:
+    """Train ``model`` in place on ``train_set`` as ``plan`` says, and return the history.
+
+    Afterwards ``model`` holds the averaged weights if the plan averages, on the device it was
+    trained on. ``loss`` (default: cross-entropy) is called as ``loss(logits, target)``.
+    ``transform`` draws what a step sees, and must give all samples one size. Every
+    ``validate_every`` steps the (averaged) network is scored on ``validation_set``, its input
+    resized to ``shorter``. ``checkpoint`` is a file that a later call with ``resume=True``
+    continues from, to the same weights as an uninterrupted run; Ctrl-C and SIGTERM end the run
+    after the step in progress, with the checkpoint written. ``on_step`` is called with the number
+    of finished steps and the network being trained.
+
+    Raises ``ValueError`` for an empty set, a checkpoint of another plan, samples of differing
+    sizes, and a loss that is no longer finite.
+    """
+    from accelerate import Accelerator
+    from tqdm.auto import tqdm
+
+    if len(train_set) == 0:
+        raise ValueError("the training set has no samples")
+    if resume and checkpoint is None:
+        raise ValueError("resume=True needs the checkpoint file to resume from")
+    accelerator = Accelerator(cpu=device == "cpu")
+    device_ = torch.device(device) if device else accelerator.device
+    criterion = (loss or CrossEntropyLoss()).to(device_)
+    model.to(device_, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    run = _Run(model, plan, device_)
+    if resume and checkpoint is not None and Path(checkpoint).exists():
+        run.load(checkpoint)
+    network = accelerator.prepare_model(model) if accelerator.num_processes > 1 else model
+    if compile and device_.type != "cpu":
+        network = torch.compile(network)
+
+    history = run.history
+    first = run.step
+    bar = tqdm(
+        total=plan.steps,
+        initial=first,
+        unit="step",
+        disable=not (progress and accelerator.is_main_process),
+    )
+    batches = _batches(train_set, transform, plan, first, accelerator, workers)
+    start = time.perf_counter()
+    with bar, _Interruption() as interruption, _private_randomness(device_):
+        for step in range(first, plan.steps):
+            torch.manual_seed(_step_seed(plan.seed, step, accelerator.process_index))
+            run.set_rate(plan.rate(step))
+            network.train()
+            micro = [next(batches) for _ in range(plan.accumulate)]
+            value = _gradients(network, criterion, micro, accelerator, device_, precision)
+            run.optimizer.step()
+            run.optimizer.zero_grad(set_to_none=True)
+            run.finish_step(value)
+            if step % 10 == 0 or step + 1 == plan.steps:
+                _require_finite(value, step)
+            bar.update()
+            if on_step is not None:
+                on_step(step + 1, model)
+            if validation_set is not None and _due(step + 1, validate_every, plan.steps):
+                scores = evaluate(
+                    run.averaged, validation_set, shorter=shorter, device=device_, quick=True
+                )
+                history.validation.append((step + 1, scores.mean_iou))
+            stop = _agreed(interruption.requested, step, accelerator)
+            due = stop or _due(step + 1, checkpoint_every, plan.steps)
+            if checkpoint is not None and due and accelerator.is_main_process:
+                run.save(checkpoint)
+            if step % 10 == 0:
+                _describe(bar, value, history, plan, step + 1 - first, start)
+            if stop:
+                history.interrupted = step + 1 < plan.steps
+                break
+    history.loss = run.losses()
+    history.seconds = time.perf_counter() - start
+    history.images = (run.step - first) * plan.batch_size * plan.accumulate
+    run.finish()
+    return history
+
+
+class _Run:
+    """All that changes from step to step, and how it is written and read back."""
+
+    def __init__(self, model: nn.Module, plan: Plan, device: torch.device) -> None:
+        self.model = model
+        self.plan = plan
+        self.device = device
+        self.step = 0
+        self.history = History()
+        self._losses: list[Tensor] = []
+        self.optimizer = torch.optim.AdamW(
+            _parameter_groups(model, plan.weight_decay),
+            lr=plan.learning_rate,
+            fused=device.type in ("cpu", "cuda"),
+        )
+        self._average = (
+            AveragedModel(model, multi_avg_fn=_moving_average(plan.average), use_buffers=True)
+            if plan.average
+            else None
+        )
+
+    @property
+    def averaged(self) -> nn.Module:
+        """The network to validate and to keep."""
+        return self._average.module if self._average is not None else self.model
+
+    def set_rate(self, rate: float) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+
+    def finish_step(self, loss: Tensor) -> None:
+        if self._average is not None:
+            self._average.update_parameters(self.model)
+        self._losses.append(loss.detach())
+        self.step += 1
+
+    def losses(self) -> list[float]:
+        """Mean loss of every step so far, earlier calls included."""
+        new = torch.stack(self._losses).tolist() if self._losses else []
+        self._losses = []
+        self.history.loss += new
+        return self.history.loss
+
+    def finish(self) -> None:
+        if self._average is not None:
+            self.model.load_state_dict(self._average.module.state_dict())
+
+    def save(self, path: str | Path) -> None:
+        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        if self._average is not None:
+            average = self._average.module.state_dict()
+            tensors |= {f"average.{name}": value for name, value in average.items()}
+        for index, state in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{key}": value for key, value in state.items()}
+        header = {
+            "kind": "unfinished run",
+            "plan": asdict(self.plan),
+            "step": self.step,
+            "loss": self.losses(),
+            "validation": self.history.validation,
+        }
+        checkpoints.write(path, tensors, header)
+
+    def load(self, path: str | Path) -> None:
+        tensors, header = checkpoints.read(path)
+        if header.get("kind") != "unfinished run":
+            raise ValueError(
+                f"{path} holds a {header.get('kind')}, not a run that could be resumed"
+            )
+        wanted = asdict(self.plan)
+        changed = [key for key in wanted if wanted[key] != header["plan"].get(key)]
+        if changed:
+            was = ", ".join(f"{key}={header['plan'].get(key)!r}" for key in changed)
+            now = ", ".join(f"{key}={wanted[key]!r}" for key in changed)
+            raise ValueError(
+                f"{path} belongs to a run with {was}, this one has {now}: "
+                "resume with the same plan, or start anew with another checkpoint file"
+            )
+        parts: dict[str, dict[str, Tensor]] = {"model": {}, "average": {}, "optimizer": {}}
+        for name, value in tensors.items():
+            part, _, key = name.partition(".")
+            parts[part][key] = value
+        checkpoints.load_weights(self.model, parts["model"], source=str(path))
+        if self._average is not None:
+            checkpoints.load_weights(self._average.module, parts["average"], source=str(path))
+            self._average.n_averaged.fill_(header["step"])
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, value in parts["optimizer"].items():
+            index, _, key = name.partition(".")
+            state.setdefault(int(index), {})[key] = value
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+        self.step = header["step"]
+        self.history.loss = header["loss"]
+        self.history.validation = [(int(step), iou) for step, iou in header["validation"]]
+
+
+def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Decay the kernels; leave biases and normalization alone."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+def _moving_average(decay: float) -> Callable[..., None]:
+    """An exponential moving average that forgets the first, useless weights quickly."""
+
+    def update(averaged: Any, current: Any, count: Tensor | int) -> None:
+        warm = min(decay, (1 + int(count)) / (10 + int(count)))
+        get_ema_multi_avg_fn(warm)(averaged, current, count)
+
+    return update
+
+
+class _Order:
+    """The order of the samples: one shuffled pass after another, cut into global batches.
+
+    Draw number k is sample ``permutation(seed, k // n)[k % n]``, whoever asks for it: a process
+    takes its share of every batch, and a resumed run continues at its step.
+    """
+
+    def __init__(self, n: int, plan: Plan, first: int, process: int, processes: int) -> None:
+        self.n, self.plan, self.first = n, plan, first
+        self.process, self.processes = process, processes
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        size = self.plan.batch_size
+        epoch, order = -1, torch.empty(0)
+        for batch in range(self.first * self.plan.accumulate, len(self)):
+            draws = []
+            for number in range(batch * size, (batch + 1) * size):
+                if number // self.n != epoch:
+                    epoch = number // self.n
+                    generator = torch.Generator().manual_seed(_step_seed(self.plan.seed, epoch, 0))
+                    order = torch.randperm(self.n, generator=generator)
+                draws.append((number, int(order[number % self.n])))
+            yield draws[self.process :: self.processes]
+
+    def __len__(self) -> int:
+        return self.plan.steps * self.plan.accumulate
+
+
+def _step_seed(seed: int, step: int, process: int) -> int:
+    return (seed * 1_000_003 + step) * 1_009 + process
+
+
+def _batches(
+    dataset: SegmentationDataset,
+    transform: v2.Transform | None,
+    plan: Plan,
+    first: int,
+    accelerator: Any,
+    workers: int,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    if plan.batch_size % accelerator.num_processes:
+        raise ValueError(
+            f"batch_size {plan.batch_size} cannot be shared by {accelerator.num_processes} "
+            "processes: choose a multiple"
+        )
+    order = _Order(len(dataset), plan, first, accelerator.process_index, accelerator.num_processes)
+    loader = DataLoader(
+        Augmented(dataset, transform, plan.seed),
+        batch_sampler=order,
+        num_workers=workers,
+        collate_fn=collate,
+        pin_memory=accelerator.device.type == "cuda",
+        persistent_workers=False,
+    )
+    return iter(loader)
+
+
+def collate(samples: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Samples of one size as images (N, 3, H, W) and target (N, H, W).
+
+    Raises ``ValueError`` where the sizes differ, with the sizes found.
+    """
+    sizes = {tuple(image.shape[-2:]) for image, _ in samples}
+    if len(sizes) > 1:
+        raise ValueError(
+            f"the samples of one batch have sizes {sorted(sizes)}: give `transform` a step that "
+            "brings them to one size, such as RandomScaledCrop((height, width))"
+        )
+    images = torch.stack([image.as_subclass(Tensor) for image, _ in samples])
+    return images, torch.stack([mask.as_subclass(Tensor) for _, mask in samples]).long()
+
+
+def _gradients(
+    network: nn.Module,
+    criterion: nn.Module,
+    micro: Sequence[tuple[Tensor, Tensor]],
+    accelerator: Any,
+    device: torch.device,
+    precision: Precision,
+) -> Tensor:
+    """Add up the gradients of one step, and return its loss, a mean over the step's valid pixels.
+
+    Each batch's loss is a mean over its own valid pixels. Averaging those means would weigh a
+    pixel by how few valid neighbors it has; each mean is weighed by what it was divided by.
+    """
+    targets = [target.to(device, non_blocking=True) for _, target in micro]
+    shares = torch.stack([criterion.normalizer(target) for target in targets])
+    total = accelerator.reduce(shares.sum(), reduction="sum").clamp(min=1e-12)
+    step_loss = torch.zeros((), device=device)
+    for index, ((images, _), target) in enumerate(zip(micro, targets, strict=True)):
+        last = index == len(micro) - 1
+        with nullcontext() if last else accelerator.no_sync(network):
+            with autocast(device, precision):
+                logits = network(to_network(images, device))
+            part = criterion(logits, target) * (shares[index] / total)
+            # DistributedDataParallel averages over the processes; the parts are to be summed.
+            (part * accelerator.num_processes).backward()
+        step_loss += part.detach()
+    return accelerator.reduce(step_loss, reduction="sum")
+
+
+def _require_finite(loss: Tensor, step: int) -> None:
+    if not torch.isfinite(loss):
+        raise ValueError(
+            f"the loss is {loss.item()} at step {step}: lower the learning rate, try "
+            "precision='fp32', and look at the labels with `segtut data check`"
+        )
+
+
+def _due(step: int, every: int | None, last: int) -> bool:
+    return step == last or (every is not None and step % every == 0)
+
+
+def _agreed(requested: bool, step: int, accelerator: Any) -> bool:
+    """Whether to stop now; several processes ask each other every tenth step."""
+    if accelerator.num_processes == 1:
+        return requested
+    if step % 10:
+        return False
+    votes = torch.tensor(float(requested), device=accelerator.device)
+    return bool(accelerator.reduce(votes, reduction="sum") > 0)
+
+
+def _describe(
+    bar: Any, loss: Tensor, history: History, plan: Plan, steps: int, start: float
+) -> None:
+    if bar.disable:
+        return
+    rate = steps * plan.batch_size * plan.accumulate / (time.perf_counter() - start)
+    shown = {"loss": f"{loss.item():.3f}", "img/s": f"{rate:.0f}"}
+    if history.validation:
+        shown["mIoU"] = f"{history.validation[-1][1]:.3f}"
+    bar.set_postfix(shown)
+
+
+class _Interruption:
+    """Turns the first Ctrl-C or SIGTERM into a request to stop after the step in progress.
+
+    A second Ctrl-C interrupts at once. Signals can be caught in the main thread only; elsewhere
+    this does nothing.
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> "_Interruption":
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._request)
+        return self
+
+    def _request(self, number: int, frame: FrameType | None) -> None:
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
+
+    def __exit__(self, *exception: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _private_randomness(device: torch.device) -> Iterator[None]:
+    """Give the caller's random state back as it was."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        yield
+
+
+@dataclass
+class Scores:
+    """The scores of a network on a data set, each from counts summed over the whole set.
+
+    ``boundary`` and ``calibration`` are ``None`` after a quick evaluation.
+    """
+
+    classes: tuple[str, ...]
+    confusion: ConfusionMatrix
+    boundary: BoundaryIoU | None = None
+    calibration: CalibrationError | None = None
+
+    @property
+    def mean_iou(self) -> float:
+        """Mean over the classes of intersection over union, 0-1."""
+        return float(self.confusion.mean_iou())
+
+    def summary(self, scored: Sequence[str] | None = None) -> dict[str, Any]:
+        """All scores as plain numbers, 0-1, ready for JSON; a class that is absent scores None.
+
+        ``scored`` names the classes that ``mean_iou`` and ``boundary_iou`` average over; others
+        still count as errors in the confusion matrix.
+        """
+        unknown = set(scored or ()) - set(self.classes)
+        if unknown:
+            raise ValueError(f"no class named {sorted(unknown)} among {list(self.classes)}")
+        keep = [index for index, name in enumerate(self.classes) if not scored or name in scored]
+        iou = self.confusion.iou()
+        summary: dict[str, Any] = {
+            "mean_iou": float(iou[keep].nanmean()),
+            "pixel_accuracy": float(self.confusion.pixel_accuracy()),
+            "per_class_iou": _named(self.classes, iou),
+            "mean_over": [self.classes[index] for index in keep],
+        }
+        if self.boundary is not None:
+            per_class = self.boundary.iou()
+            summary["boundary_iou"] = float(per_class[keep].nanmean())
+            summary["per_class_boundary_iou"] = _named(self.classes, per_class)
+        if self.calibration is not None:
+            summary["expected_calibration_error"] = float(
+                self.calibration.expected_calibration_error()
+            )
+        return summary
+
+
+def _named(classes: Sequence[str], values: Tensor) -> dict[str, float | None]:
+    return {
+        name: None if math.isnan(value) else value
+        for name, value in zip(classes, values.tolist(), strict=True)
+    }
+
+
+@torch.inference_mode()
+def evaluate(
+    model: nn.Module,
+    dataset: SegmentationDataset,
+    *,
+    shorter: int | None = None,
+    flip: bool = False,
+    batch_size: int = 8,
+    precision: Precision = "auto",
+    device: str | torch.device | None = None,
+    quick: bool = False,
+) -> Scores:
+    """Score ``model`` on every sample of ``dataset``, at the labels' own size.
+
+    Images are resized to the shorter side ``shorter`` for the network, and its logits are brought
+    back to the size of the labels; the labels are never resized. With ``flip`` the probabilities of
+    the picture and of its mirror image are averaged. ``quick`` counts the confusion matrix only.
+    Several processes share the samples, each taking every n-th, and sum their counts.
+    """
+    from accelerate import PartialState
+
+    state = PartialState()
+    device_ = torch.device(device) if device else state.device
+    model.to(device_)
+    was_training = model.training
+    model.eval()
+    confusion = ConfusionMatrix(dataset.num_classes)
+    boundary = None if quick else BoundaryIoU(dataset.num_classes)
+    calibration = None if quick else CalibrationError()
+    for images, target in _equal_sizes(dataset, batch_size, state):
+        with autocast(device_, precision):
+            logits = _logits(model, to_network(images, device_), target.shape[-2:], shorter, flip)
+        target = target.to(device_)
+        prediction = logits.argmax(1)
+        confusion.update(prediction, target)
+        if boundary is not None and calibration is not None:
+            boundary.update(prediction, target)
+            calibration.update(logits, target)
+    model.train(was_training)
+    metrics = [metric for metric in (confusion, boundary, calibration) if metric is not None]
+    for metric in metrics:
+        _sum_over_processes(metric.state(), state)
+    return Scores(dataset.classes, confusion, boundary, calibration)
+
+
+def _logits(
+    model: nn.Module, images: Tensor, size: torch.Size, shorter: int | None, flip: bool
+) -> Tensor:
+    """Float32 logits (N, C, *size) of images (N, 3, H, W)."""
+    if shorter is not None:
+        small = shorter_side((images.shape[-2], images.shape[-1]), shorter)
+        images = resize_image(images, small).contiguous(memory_format=torch.channels_last)
+    logits = model(images).float()
+    if flip:
+        mirrored = model(images.flip(-1)).float().flip(-1)
+        logits = torch.logaddexp(logits.log_softmax(1), mirrored.log_softmax(1))
+    if logits.shape[-2:] != size:
+        logits = F.interpolate(logits, size=tuple(size), mode="bilinear", align_corners=False)
+    return logits
+
+
+def _equal_sizes(
+    dataset: SegmentationDataset, batch_size: int, state: Any
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches of neighboring samples of one size, this process's share of them."""
+    waiting: list[tuple[Tensor, Tensor]] = []
+    for index in range(state.process_index, len(dataset), state.num_processes):
+        sample = dataset[index]
+        if waiting and (len(waiting) == batch_size or sample[0].shape != waiting[0][0].shape):
+            yield collate(waiting)
+            waiting = []
+        waiting.append(sample)
+    if waiting:
+        yield collate(waiting)
+
+
+def _sum_over_processes(counts: Sequence[Tensor], state: Any) -> None:
+    if state.num_processes == 1:
+        return
+    for count in counts:
+        moved = count.to(state.device)
+        torch.distributed.all_reduce(moved)
+        count.copy_(moved)
