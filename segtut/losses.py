@@ -260,7 +260,7 @@ def _lovasz_jaccard(probabilities: Tensor, truth: Tensor, void: Tensor, count: i
     Going down the sorted errors, the loss of the pixels passed so far is 1 - (G - f) / (G + b),
     with G = count pixels of the class, f of them passed and b others. The slope by an error is what
     its pixel adds. It is written out below, as the difference of two numbers near 1 would leave few
-    digits in float32.
+    digits in float32. Void comes last, after all of the class, and so adds nothing.
     """
     errors = (probabilities - truth.to(probabilities.dtype)).abs()
     order = _descending_order(errors.detach(), void)
@@ -271,7 +271,7 @@ def _lovasz_jaccard(probabilities: Tensor, truth: Tensor, void: Tensor, count: i
     background_slopes = (count - passed) / (union * (union - 1)).clamp_min(1.0)
     sorted_slopes = torch.where(foreground, 1 / union, background_slopes)
     slopes = torch.empty_like(sorted_slopes).scatter_(0, order, sorted_slopes)
-    return (errors * slopes.masked_fill(void, 0.0)).sum()
+    return (errors * slopes).sum()
 
 
 def _descending_order(errors: Tensor, void: Tensor) -> Tensor:

@@ -412,6 +412,15 @@ def test_merging_is_the_same_in_any_order(
         assert torch.equal(counts, turned)
 
 
+def test_calibration_counts_a_batch_as_its_images() -> None:
+    logits, target = logits_and_target(12)
+    together, one_by_one = CalibrationError(), CalibrationError()
+    together.update(logits, target)
+    for image in range(len(target)):
+        one_by_one.update(logits[image : image + 1], target[image : image + 1])
+    assert torch.equal(together.counts, one_by_one.counts)
+
+
 def test_the_state_is_the_metric_itself() -> None:
     matrix = confusion(torch.tensor([0, 1]), torch.tensor([0, 0]), classes=2)
     for counts in matrix.state():
