@@ -1,6 +1,7 @@
 """What every data set in this package has in common, and how its files are read."""
 
 import hashlib
+import struct
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,18 +19,36 @@ VOID = 255
 
 EXIF_ORIENTATION = 0x0112
 
+PILLOW_ERRORS = (
+    OSError,
+    SyntaxError,
+    EOFError,
+    ValueError,
+    struct.error,
+    Image.DecompressionBombError,
+)
+"""What Pillow raises for damaged files, depending on format and place of the damage."""
+
 RGB = tuple[int, int, int]
 
 
-class UnreadableFileError(ValueError):
+class SampleError(ValueError):
+    """A sample cannot be given because of one of its files, `path`."""
+
+    def __init__(self, text: str, path: Path | None = None) -> None:
+        super().__init__(text)
+        self.path = path
+
+
+class UnreadableFileError(SampleError):
     """A file cannot be decoded, or not as what it is meant to be."""
 
 
-class SizeMismatchError(ValueError):
+class SizeMismatchError(SampleError):
     """An image and its mask differ in size."""
 
 
-class LabelValueError(ValueError):
+class LabelValueError(SampleError):
     """A mask holds labels or colors that stand for no class."""
 
 
@@ -101,7 +120,8 @@ class ImageMaskFiles(SegmentationDataset):
         labels = self.read_labels(mask_path)
         if image.shape[:2] != labels.shape:
             raise SizeMismatchError(
-                describe_size_mismatch(image_path, mask_path, image.shape[:2], labels.shape)
+                describe_size_mismatch(image_path, mask_path, image.shape[:2], labels.shape),
+                image_path,
             )
         return to_sample(image, labels_to_classes(labels, self.num_classes, self.void, mask_path))
 
@@ -144,7 +164,8 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         if picture.mode.startswith(("I", "F")):
             raise UnreadableFileError(
                 f"{path} has more than 8 bits a channel (Pillow mode {picture.mode}), expected an "
-                "8-bit image: convert it first, choosing the range of values that is to be seen"
+                "8-bit image: convert it first, choosing the range of values that is to be seen",
+                path,
             )
         upright = ImageOps.exif_transpose(picture)
         return np.array(upright.convert("RGB"))
@@ -167,7 +188,8 @@ def read_label_map(path: Path) -> NDArray[np.integer]:
         return colors[..., 0]
     raise LabelValueError(
         f"{path} holds colors (Pillow mode {picture.mode}), expected labels as palette indices or "
-        "gray values: say which color is which class, FolderDataset(..., colors={(r, g, b): label})"
+        "gray values: tell the class of each color, FolderDataset(..., colors={(r, g, b): label})",
+        path,
     )
 
 
@@ -183,7 +205,8 @@ def labels_to_classes(
         raise LabelValueError(
             f"{path} has label values {shown} in {int(wrong.sum())} of {labels.size} pixels, "
             f"expected 0 to {num_classes - 1} for {num_classes} classes or {void} for void: "
-            + _advice_on_values(found, num_classes)
+            + _advice_on_values(found, num_classes),
+            path,
         )
     return np.where(is_void, VOID, labels).astype(np.int64)
 
@@ -265,13 +288,15 @@ def open_picture(path: Path) -> Iterator[Image.Image]:
             pages = getattr(picture, "n_frames", 1)
             if picture.format == "TIFF" and pages > 1:
                 raise UnreadableFileError(
-                    f"{path} is a stack of {pages} pages, expected one picture a file: split it"
+                    f"{path} is a stack of {pages} pages, expected one picture a file: split it",
+                    path,
                 )
             yield picture
-    except FileNotFoundError:
+    except (FileNotFoundError, SampleError):
         raise
-    except (OSError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+    except PILLOW_ERRORS as error:
         raise UnreadableFileError(
             f"{path} cannot be read as an image ({error}): it may be truncated or damaged; fetch "
-            "it again or leave it out of the set"
+            "it again or leave it out of the set",
+            path,
         ) from error

@@ -144,7 +144,8 @@ def read_colors(path: Path, colors: Mapping[RGB, int]) -> NDArray[np.int64]:
                 "as PNG and resize them with nearest neighbor"
                 if blurred
                 else "add each with its label, or with 255 for void"
-            )
+            ),
+            path,
         )
     labels = np.array([table[int(code)] for code in found], dtype=np.int64)
     return labels[inverse.reshape(pixels.shape[:2])]
@@ -214,7 +215,8 @@ def _require_equal_sizes(files: Sequence[tuple[Path, Path]]) -> None:
             image_size, mask_size = upright_size(image), mask.size
         if image_size != mask_size:
             raise SizeMismatchError(
-                describe_size_mismatch(image_path, mask_path, image_size[::-1], mask_size[::-1])
+                describe_size_mismatch(image_path, mask_path, image_size[::-1], mask_size[::-1]),
+                image_path,
             )
 
 

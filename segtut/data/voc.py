@@ -135,6 +135,6 @@ def _read_sbd_labels(path: Path) -> NDArray[np.integer]:
         labels: NDArray[np.integer] = content["GTcls"].Segmentation
     except (KeyError, AttributeError, ValueError, MatReadError, EOFError) as error:
         raise UnreadableFileError(
-            f"{path} cannot be read as a label file of SBD ({error}): fetch SBD again"
+            f"{path} cannot be read as a label file of SBD ({error}): fetch SBD again", path
         ) from error
     return labels
