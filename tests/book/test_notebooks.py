@@ -1,0 +1,61 @@
+"""What every notebook keeps to, so that a change shows in review and a cell fits on a screen."""
+
+import ast
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).parents[2]
+NOTEBOOKS = sorted(ROOT.glob("chapters/**/[!.]*.ipynb"))
+LONGEST_CELL = 20  # lines
+
+pytestmark = pytest.mark.parametrize(
+    "notebook",
+    [
+        pytest.param(nbformat.read(path, as_version=4), id=path.relative_to(ROOT).as_posix())
+        for path in NOTEBOOKS
+        if ".ipynb_checkpoints" not in path.parts
+    ],
+)
+
+
+def visible_code(notebook: nbformat.NotebookNode) -> list[str]:
+    """The sources of the code cells that a reader sees, without IPython's own lines."""
+    return [
+        re.sub(r"^[%!].*", "", cell.source, flags=re.MULTILINE)
+        for cell in notebook.cells
+        if cell.cell_type == "code" and "remove-cell" not in cell.metadata.get("tags", [])
+    ]
+
+
+def test_is_committed_without_outputs(notebook):
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [cell for cell in code if cell.outputs or cell.execution_count] == []
+    assert "widgets" not in notebook.metadata
+
+
+def test_cells_are_short(notebook):
+    lengths = {code.partition("\n")[0]: len(code.splitlines()) for code in visible_code(notebook)}
+    assert {line: length for line, length in lengths.items() if length > LONGEST_CELL} == {}
+
+
+def test_imports_stand_in_one_cell(notebook):
+    importing = [
+        code
+        for code in visible_code(notebook)
+        if any(isinstance(node, ast.Import | ast.ImportFrom) for node in ast.walk(ast.parse(code)))
+    ]
+    assert len(importing) == 1
+
+
+def test_pictures_have_alt_text(notebook):
+    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    assert re.findall(r"!\[\s*\]\([^)]*\)", text) == []
+    directives = re.findall(r"[`:]{3,}\{(?:image|figure)\}.*?\n((?:\s*:.*\n)*)", text)
+    assert [options for options in directives if not re.search(r":alt:\s*\S", options)] == []
+
+
+def test_runs_on_the_kernel_of_the_environment(notebook):
+    assert notebook.metadata.kernelspec.name == "python3"

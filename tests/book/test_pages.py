@@ -1,0 +1,212 @@
+"""Every built page, opened in a browser as a reader does: from the disk, with no network.
+
+`make test` opens the pages of a small book; `make inspect` opens those of the real one.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import axe_playwright_python
+import pytest
+from bs4 import BeautifulSoup
+from playwright.sync_api import Browser, Page, Request
+
+from tests.book.conftest import ROOT, SPECIMEN, parse_toc_yaml
+
+pytestmark = pytest.mark.xdist_group("book")
+
+AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text("utf-8")
+PHONE = {"width": 390, "height": 844}
+DESKTOP = {"width": 1280, "height": 900}
+HEAVIEST_PAGE = 1_500_000  # bytes beyond what all pages share
+
+# Rules of axe-core that the theme's own parts break on every page.
+THEME_FAULTS = ("region",)
+
+if os.environ.get("BOOK_HTML"):
+    PAGES = [*parse_toc_yaml(ROOT / "_toc.yml"), "search"]
+else:
+    PAGES = ["book/cover", SPECIMEN, "genindex", "search"]
+
+every_page = pytest.mark.parametrize("name", PAGES)
+
+
+@dataclass
+class Visit:
+    """What a browser met on one page."""
+
+    errors: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    axe: dict[str, list[str]] = field(default_factory=dict)
+    phone_overflow: int = 0
+    formulas: tuple[int, int] = (0, 0)
+    widgets: tuple[int, int] = (0, 0)
+
+
+def wait_until_drawn(page: Page) -> None:
+    """Wait for the formulas and for the figures that scripts draw."""
+    page.wait_for_function("!window.MathJax || MathJax.startup?.promise")
+    page.evaluate("window.MathJax?.startup?.promise")
+    views = page.locator('script[type="application/vnd.jupyter.widget-view+json"]').count()
+    if views:
+        page.wait_for_function(
+            f"document.querySelectorAll('.widget-subarea .lm-Widget').length >= {views}",
+            timeout=20_000,
+        )
+
+
+def broken_rules(page: Page) -> list[str]:
+    """Rules of axe-core that the page breaks, each with the first elements that break it."""
+    # RequireJS would take axe-core for a module of its own.
+    page.evaluate("window.hidden_define = window.define; window.define = undefined")
+    page.evaluate(AXE)
+    page.evaluate("window.define = window.hidden_define")
+    found = page.evaluate(
+        "rules => axe.run(document, {resultTypes: ['violations'], preload: false, rules})",
+        {rule: {"enabled": False} for rule in THEME_FAULTS},
+    )
+    return [
+        f"{rule['id']}: {'; '.join(node['html'][:200] for node in rule['nodes'][:3])}"
+        for rule in found["violations"]
+    ]
+
+
+def visit(browser: Browser, address: str) -> Visit:
+    """Open the page in light, in dark and on a phone."""
+    record = Visit()
+    context = browser.new_context(viewport=DESKTOP, color_scheme="light", reduced_motion="reduce")
+    page = context.new_page()
+    page.on("pageerror", lambda error: record.errors.append(str(error)))
+    page.on("console", lambda line: line.type == "error" and record.errors.append(line.text))
+    page.on("request", lambda request: record.requests.append(request.url))
+
+    def note_failure(request: Request) -> None:
+        record.failed.append(request.url)
+
+    page.on("requestfailed", note_failure)
+    page.route("http*://**", lambda route: route.abort())
+    page.goto(address)
+    wait_until_drawn(page)
+    record.axe["light"] = broken_rules(page)
+    record.formulas = (page.locator(".math").count(), page.locator("mjx-container").count())
+    record.widgets = (
+        page.locator('script[type="application/vnd.jupyter.widget-view+json"]').count(),
+        page.locator(".widget-subarea .lm-Widget").count(),
+    )
+    page.evaluate("document.documentElement.dataset.theme = 'dark'")
+    record.axe["dark"] = broken_rules(page)
+    page.set_viewport_size(PHONE)
+    record.phone_overflow = page.evaluate(
+        "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    )
+    context.close()
+    return record
+
+
+@pytest.fixture(scope="module")
+def visited(browser: Browser, site: Path) -> Callable[[str], Visit]:
+    """A function that visits a page, once."""
+    visits: dict[str, Visit] = {}
+
+    def look(name: str) -> Visit:
+        if name not in visits:
+            path = site / f"{name}.html"
+            assert path.exists(), f"{path} was not built"
+            visits[name] = visit(browser, path.as_uri())
+        return visits[name]
+
+    return look
+
+
+@every_page
+def test_no_error_on_the_console(visited, name):
+    assert visited(name).errors == []
+
+
+@every_page
+def test_asks_for_nothing_off_the_site_and_misses_nothing(visited, name):
+    record = visited(name)
+    assert [url for url in record.requests if not url.startswith(("file:", "data:", "blob:"))] == []
+    assert record.failed == []
+
+
+@every_page
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_is_accessible(visited, name, theme):
+    assert visited(name).axe[theme] == []
+
+
+@every_page
+def test_does_not_scroll_sideways_on_a_phone(visited, name):
+    assert visited(name).phone_overflow <= 0
+
+
+@every_page
+def test_formulas_and_figures_are_drawn(visited, name):
+    formulas, typeset = visited(name).formulas
+    assert typeset >= formulas
+    views, drawn = visited(name).widgets
+    assert drawn >= views
+
+
+@every_page
+def test_page_is_light(visited, site, name):
+    local = {unquote(urlsplit(url).path) for url in visited(name).requests if url[:5] == "file:"}
+    own = [path for path in map(Path, local) if site / "_static" not in path.parents]
+    assert sum(path.stat().st_size for path in own) <= HEAVIEST_PAGE
+
+
+@every_page
+def test_links_within_the_book_lead_somewhere(site, name):
+    here = site / f"{name}.html"
+    dead = []
+    for element in BeautifulSoup(here.read_text("utf-8"), "html.parser").select("[href], [src]"):
+        address = urlsplit(element.get("href") or element.get("src"))
+        if address.scheme or address.netloc:
+            continue
+        target = here.parent / unquote(address.path) if address.path else here
+        anchor = f'id="{unquote(address.fragment)}"'
+        if not target.exists() or (address.fragment and anchor not in target.read_text("utf-8")):
+            dead.append(address.geturl())
+    assert dead == []
+
+
+@every_page
+def test_pictures_say_what_they_show(site, name):
+    page = BeautifulSoup((site / f"{name}.html").read_text("utf-8"), "html.parser")
+    pictures = (page.find("article") or page).find_all("img")
+    # Without a text from the author, the text of an output is the path of its file.
+    silent = [p["src"][:80] for p in pictures if len(p.get("alt", "")) < 10 or "/" in p["alt"][:12]]
+    assert silent == []
+
+
+@pytest.fixture
+def specimen_page(browser: Browser, small_book: Path) -> Callable[..., Page]:
+    """A function that opens the specimen with the given options."""
+
+    def show(**options: object) -> Page:
+        page = browser.new_page(**options)
+        page.goto((small_book / f"{SPECIMEN}.html").as_uri())
+        return page
+
+    return show
+
+
+def test_figure_answers_without_a_kernel(specimen_page):
+    page = specimen_page()
+    button = page.locator("button.specimen")
+    button.click()
+    button.click()
+    assert button.inner_text() == "pressed 2 times"
+    page.close()
+
+
+def test_reads_without_scripts(specimen_page):
+    page = specimen_page(java_script_enabled=False)
+    assert page.locator("article h1").inner_text().startswith("3.2.1.")
+    assert page.locator(".exercise").is_visible()
+    page.close()
