@@ -48,7 +48,7 @@ function short(number) {
 // A slider that says its name and its value; `set` moves it without calling back.
 function slider({ label, min, max, step, value, format, change }) {
   const input = element("input", { type: "range", min, max, step, "aria-label": label });
-  const output = element("output");
+  const output = element("span", { class: "st-value" });
   const show = () => {
     output.textContent = format(Number(input.value));
     input.setAttribute("aria-valuetext", output.textContent);

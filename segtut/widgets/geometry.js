@@ -116,7 +116,7 @@ function drawUnet(node, width, network) {
 }
 
 function drawClassifier(node, width, network) {
-  const [row, top, left, right] = [30, 36, 112, 62];
+  const [row, top, left, right] = [36, 38, 112, 62];
   const room = width - left - right;
   const parts = columnTitles(width);
   network.layers.forEach((layer, index) => {

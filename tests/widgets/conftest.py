@@ -1,0 +1,239 @@
+"""Opens a figure as a built page does: embedded state, vendored scripts, file://, no kernel."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import anywidget
+import pytest
+import torch
+from ipywidgets.embed import dependency_state
+from playwright.sync_api import Browser, Page, Route, sync_playwright
+
+from segtut.data.palette import STREETS_PALETTE
+from segtut.widgets import (
+    AugmentationExplorer,
+    Figure,
+    MetricsPlayground,
+    NetworkGeometry,
+    TrainingReplay,
+)
+
+VENDOR = Path(__file__).parents[2] / "book" / "_static" / "vendor"
+SCRIPTS = ("require.js", "widgets-config.js", "embed-amd.js")
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--allow-file-access-from-files",
+]
+
+PAGE = """<!doctype html>
+<html lang="en" data-theme="{theme}"><head><meta charset="utf-8"><title>A figure</title>
+<meta name="viewport" content="width=device-width">{head}</head>
+<body style="font-family: sans-serif; margin: 8px"><main><h1>A figure</h1>
+{body}
+{static}
+</main></body></html>"""
+
+EMBEDDED = """<script type="application/vnd.jupyter.widget-state+json">{state}</script>
+<script type="application/vnd.jupyter.widget-view+json">{view}</script>"""
+
+# As much of anywidget as a figure asks for: loads in a tenth of the time of the real scripts.
+HOSTED = """<div id="host"></div><script type="module">
+const state = {state};
+const model = {{
+  get(name) {{
+    const value = state[name];
+    if (!value?.base64) return value;
+    return new DataView(Uint8Array.from(atob(value.base64), (c) => c.charCodeAt(0)).buffer);
+  }},
+}};
+const style = document.createElement("style");
+style.textContent = state._css;
+document.head.append(style);
+const url = URL.createObjectURL(new Blob([state._esm], {{ type: "text/javascript" }}));
+(await import(url)).default.render({{ model, el: document.getElementById("host") }});
+</script>"""
+
+OpenFigure = Callable[..., Page]
+
+
+CLASSES = ("sky", "building", "road", "pavement", "tree", "pole", "car", "person")
+COLORS = {"classes": CLASSES, "palette": STREETS_PALETTE}
+
+
+def draw_blocks(height: int = 96, width: int = 128) -> tuple[torch.Tensor, torch.Tensor]:
+    """Noise above blocks of labels, with a void line: as heavy as a street and as many labels."""
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randint(0, 256, (3, height, width), generator=generator, dtype=torch.uint8)
+    target = torch.randint(0, 8, (height // 8, width // 8), generator=generator)
+    target = target.repeat_interleave(8, 0).repeat_interleave(8, 1)
+    target[height // 2] = 255
+    return image, target
+
+
+def record_training(frames: int = 20, pictures: int = 3) -> TrainingReplay:
+    image, target = draw_blocks()
+    generator = torch.Generator().manual_seed(1)
+    noise = torch.rand((frames, pictures, *target.shape), generator=generator)
+    shares = torch.linspace(0.5, 0.0, frames)[:, None, None, None]
+    said = torch.where((noise < shares) | (target == 255), 2, target.expand_as(noise))
+    steps = list(range(10, 10 * frames + 1, 10))
+    return TrainingReplay(
+        image.expand(pictures, -1, -1, -1),
+        target.expand(pictures, -1, -1),
+        said,
+        steps=steps,
+        loss=[1 / step for step in range(1, steps[-1] + 1)],
+        validation=[{"step": step, "mean_iou": step / (steps[-1] + 1)} for step in steps],
+        **COLORS,
+    )
+
+
+FIGURES: dict[str, Callable[[], Figure]] = {
+    "augmentation": lambda: AugmentationExplorer(*draw_blocks(), **COLORS),
+    "geometry": lambda: NetworkGeometry(draw_blocks()[0], **COLORS),
+    "replay": lambda: record_training(),
+    "metrics": MetricsPlayground,
+}
+
+
+@pytest.fixture(params=FIGURES)
+def figure(request: pytest.FixtureRequest) -> Figure:
+    """Each of the figures in turn."""
+    return FIGURES[request.param]()
+
+
+@pytest.fixture
+def colors() -> dict[str, object]:
+    """The classes and palette that figures of streets take."""
+    return COLORS
+
+
+@pytest.fixture
+def street() -> Callable[..., tuple[torch.Tensor, torch.Tensor]]:
+    return draw_blocks
+
+
+@pytest.fixture
+def recording() -> Callable[..., TrainingReplay]:
+    return record_training
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    program = shutil.which("chromium")
+    if program is None:
+        pytest.skip("no program named chromium: the figures are not tried in a browser")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the scripts that every page of the book loads."""
+    folder = tmp_path_factory.mktemp("site")
+    for name in SCRIPTS:
+        (folder / name).symlink_to(VENDOR / name)
+    package = Path(anywidget.__file__).parent
+    (folder / "anywidget.js").symlink_to(package / "nbextension" / "index.js")
+    return folder
+
+
+@pytest.fixture
+def open_figure(browser: Browser, site: Path) -> Iterator[OpenFigure]:
+    """A function that shows a figure; afterwards the page must not have complained.
+
+    With `embedded=True` the page is what the book has, with the scripts that the book carries.
+    """
+    complaints: list[str] = []
+    contexts = []
+
+    def leave_alone(route: Route) -> None:
+        complaints.append(f"asked the network for {route.request.url}")
+        route.abort()
+
+    def show(
+        figure: Figure,
+        *,
+        embedded: bool = False,
+        theme: str = "light",
+        width: int = 900,
+        **options: object,
+    ) -> Page:
+        context = browser.new_context(viewport={"width": width, "height": 900}, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda line: line.type == "error" and complaints.append(line.text))
+        page.route("http*://**", leave_alone)
+        path = site / "page.html"
+        write = embedded_page if embedded else hosted_page
+        path.write_text(write(figure, theme), encoding="utf-8")
+        page.goto(path.as_uri())
+        if options.get("java_script_enabled", True):
+            page.wait_for_selector(".segtut-figure")
+        return page
+
+    yield show
+    for context in contexts:
+        context.close()
+    assert not complaints
+
+
+def embedded_page(figure: Figure, theme: str) -> str:
+    """A page with the figure's state, as the built book has it."""
+    state = {"version_major": 2, "version_minor": 0}
+    state["state"] = dependency_state([figure], drop_defaults=False)
+    view = {"version_major": 2, "version_minor": 0, "model_id": figure.model_id}
+    return PAGE.format(
+        theme=theme,
+        head="".join(f'<script src="{name}"></script>' for name in SCRIPTS),
+        body=EMBEDDED.format(state=in_script(state), view=in_script(view)),
+        static=figure.static_html(),
+    )
+
+
+def hosted_page(figure: Figure, theme: str) -> str:
+    """A page that runs the figure's script alone, in place of anywidget."""
+    state = {
+        name: {"base64": base64.b64encode(value).decode()} if isinstance(value, bytes) else value
+        for name, value in figure.get_state().items()
+    }
+    body = HOSTED.format(state=in_script(state))
+    return PAGE.format(theme=theme, head="", body=body, static=figure.static_html())
+
+
+def in_script(value: object) -> str:
+    return json.dumps(value).replace("</", "<\\/")
+
+
+@pytest.fixture
+def run_script(browser: Browser) -> Iterator[Callable[..., object]]:
+    """Call a function that a figure's script exports, once for each list of arguments."""
+    page = browser.new_page()
+
+    def run(figure: type[Figure], name: str, cases: list[list[object]]) -> list[object]:
+        return page.evaluate(
+            """async ([script, name, cases]) => {
+                const url = URL.createObjectURL(new Blob([script], {type: "text/javascript"}));
+                const called = (await import(url))[name];
+                const plain = (_, value) => ArrayBuffer.isView(value) ? [...value] : value;
+                const results = cases.map((values) => called(...values));
+                return JSON.parse(JSON.stringify(results, plain));
+            }""",
+            [str(figure._esm), name, cases],
+        )
+
+    yield run
+    page.close()
