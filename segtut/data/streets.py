@@ -1,6 +1,7 @@
 """Streets: drawn street scenes with exact label maps, the data set that needs no download."""
 
 import hashlib
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -13,7 +14,7 @@ from segtut.data.drawing.light import WEATHERS
 from segtut.data.drawing.scene import draw_scene
 from segtut.data.palette import STREETS_PALETTE, colorize
 
-DRAWING_VERSION = 2
+DRAWING_VERSION = 3
 """Raised whenever the same arguments give other pixels than before."""
 
 Weather = Literal["clear", "fog", "night", "rain", "mixed"]
@@ -59,8 +60,8 @@ def draw_street(
     """
     check_arguments(size, weather, classes, crowding)
     picture, sheet = draw_scene(f"street {seed}", size, weather, crowding)
-    merged = np.array(MERGES[classes], dtype=np.uint8)[sheet]
-    return to_sample(picture, outline(merged).astype(np.int64))
+    labels = outline(sheet, MERGES[classes])
+    return to_sample(picture, labels.astype(np.int64))
 
 
 def draw_strip(
@@ -85,31 +86,27 @@ def check_arguments(size: tuple[int, int], weather: str, classes: int, crowding:
         raise ValueError(f"crowding {crowding} was given, expected 0 (nobody) to 4; 1 is usual")
 
 
-def outline(sheet: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Labels (H, W) from those of a sheet of twice the size, with void contours between classes.
+def outline(sheet: NDArray[np.uint8], merge: Sequence[int] = MERGES[8]) -> NDArray[np.uint8]:
+    """Labels (H, W) of an eight-class sheet (2H, 2W), with void contours between merged classes.
 
-    A pixel whose four sheet pixels differ in class is void. Where two whole pixels of different
-    classes touch, the one of the lower class number is void, so that poles and people, drawn a few
-    pixels wide, keep theirs. A contour is thus one pixel wide, as in VOC at its scale.
+    A pixel is void if its four sheet pixels differ in class. Where two whole pixels of different
+    classes touch, that of the lower of the eight classes is void, so that poles and people, drawn
+    a few pixels wide, keep theirs. A contour is thus one pixel wide, as in VOC at its scale.
     """
-    corner = sheet[0::2, 0::2]
-    pure = (
-        (corner == sheet[1::2, 0::2])
-        & (corner == sheet[0::2, 1::2])
-        & (corner == sheet[1::2, 1::2])
-    )
-    labels = np.where(pure, corner, VOID).astype(np.uint8)
-    ranks = np.where(pure, corner, 0)
-    edge = ~pure
+    classes = np.array(merge, dtype=np.uint8)[sheet]
+    quarters = [classes[y::2, x::2] for y in (0, 1) for x in (0, 1)]
+    whole = np.logical_and.reduce([quarter == quarters[0] for quarter in quarters[1:]])
+    rank = np.maximum.reduce([sheet[y::2, x::2] for y in (0, 1) for x in (0, 1)]) * whole
+    edge = ~whole
     for here, there in (
         (np.s_[:, 1:], np.s_[:, :-1]),
         (np.s_[:, :-1], np.s_[:, 1:]),
         (np.s_[1:], np.s_[:-1]),
         (np.s_[:-1], np.s_[1:]),
     ):
-        edge[here] |= ranks[here] < ranks[there]
-    labels[edge] = VOID
-    return labels
+        differs = quarters[0][here] != quarters[0][there]
+        edge[here] |= differs & (rank[here] < rank[there])
+    return np.where(edge, np.uint8(VOID), quarters[0])
 
 
 class Streets(SegmentationDataset):

@@ -45,17 +45,16 @@ class Light:
     noise: float
 
     def factors(self) -> NDArray[np.float64]:
-        """What a white surface that faces each way gives back: (6, 3), a row for each of FACINGS."""
+        """What a white surface that faces each way gives back, (6, 3), a row for each."""
         x, y, z = self.sun
         sunlit = np.maximum(0.0, (-x, x, -z, y, y))[:, None]
-        return np.concatenate(
-            (np.array(self.ambient) + np.array(self.direct) * sunlit, np.ones((1, 3)))
-        )
+        lit = np.array(self.ambient) + np.array(self.direct) * sunlit
+        return np.concatenate((lit, np.ones((1, 3))))
 
     def on(
         self, colors: NDArray[np.float64], facings: NDArray[np.int64], z: NDArray[np.float64]
     ) -> NDArray[np.int64]:
-        """How surfaces of these colors (N, 3), z meters away (N,), look: whole numbers 0-255.
+        """How surfaces of colors (N, 3), z meters away (N,), look: whole numbers 0-255.
 
         The ground keeps clear, since its haze differs from row to row and is added at the finish.
         """

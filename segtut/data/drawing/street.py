@@ -431,21 +431,20 @@ def draw_tree(stage: Stage, rng: random.Random, x: float, z: float) -> None:
     stage.polygon(stem, bark, TREE)
     stage.cast((x, crown, z), (radius, radius * rise))
     stage.cast((x, crown * 0.3, z), (trunk, crown * 0.3))
+    # The sun brightens clumps and moves none, so that the light leaves the label map alone.
     sun = stage.light.sun
-    for tone, count, spread, size in (
-        (0.62, 11, 0.78, 0.42),
-        (0.86, 13, 0.74, 0.30),
-        (1.1, 13, 0.72, 0.18),
+    for tone, count, lift, size in (
+        (0.62, 11, 0.0, 0.42),
+        (0.86, 13, 0.1, 0.30),
+        (1.1, 13, 0.2, 0.18),
     ):
         for _ in range(count):
-            turn, out = rng.uniform(-1, 1), rng.uniform(-1, 1)
-            if turn * turn + out * out > 1:
-                turn, out = turn * 0.6, out * 0.6
-            lean = (tone - 0.62) * 0.5
-            cx, cy = turn * spread + lean * sun[0], out * spread + lean * 0.6
-            bright = tone * (1 + 0.16 * cy) * rng.uniform(0.86, 1.14)
+            a, b = rng.uniform(-0.78, 0.78), rng.uniform(-0.78, 0.78)
+            if a * a + b * b > 0.6:
+                a, b = a * 0.6, b * 0.6
+            bright = tone * (1 + 0.22 * b + 0.2 * a * sun[0]) * rng.uniform(0.86, 1.14)
             clump = radius * size * rng.uniform(0.75, 1.25)
-            place = (x + cx * radius, crown + cy * radius * rise, z)
+            place = (x + a * radius, crown + (b + lift) * radius * rise, z)
             stage.ellipse(place, (clump, clump * 0.85), dim(leaves, bright), TREE)
 
 
@@ -474,8 +473,8 @@ def _draw_fir(stage: Stage, rng: random.Random, x: float, z: float) -> None:
         ]
         stage.polygon(corners, dim(needles, 0.8 + 0.09 * tier), TREE)
         bright = [
-            (x, low + 0.1, z),
-            (x + wide * 0.8 * (1 if stage.light.sun[0] > 0 else -1), low + 0.1, z),
+            (x, low + 0.26, z),
+            (x + wide * 0.6 * (1 if stage.light.sun[0] > 0 else -1), low + 0.26, z),
             (x, top, z),
         ]
         stage.polygon(bright, dim(needles, 0.96 + 0.09 * tier), TREE)
