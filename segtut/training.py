@@ -610,7 +610,7 @@ def evaluate(
         with autocast(device_, precision):
             logits = _logits(model, to_network(images, device_), target.shape[-2:], shorter, flip)
         target = target.to(device_)
-        prediction = logits.argmax(1)
+        prediction = logits.max(1).indices  # on a CPU several times faster than argmax
         confusion.update(prediction, target)
         if boundary is not None and calibration is not None:
             boundary.update(prediction, target)

@@ -49,6 +49,11 @@ class InMemory(SegmentationDataset):
         image, mask = self._samples[index]
         return tv_tensors.Image(image), tv_tensors.Mask(mask.long())
 
+    def smallest_size(self) -> tuple[int, int]:
+        """The largest (H, W) that fits into every sample."""
+        sizes = [image.shape[-2:] for image, _ in self._samples]
+        return min(size[0] for size in sizes), min(size[1] for size in sizes)
+
     def name(self, index: int) -> str:
         """The name of the sample in the set behind this one."""
         return self.source.name(index)
