@@ -258,6 +258,8 @@ def _train(options: argparse.Namespace) -> int:
         options.test_split = options.test_split or _test_split(splits, options.train_split)
     scored = _names(options.score)
     _require_classes(scored, test_set.classes)
+    if options.output is None:
+        options.output = Path("runs") / (options.record or "latest")
     model_file, checkpoint = (
         options.output / "model.safetensors",
         options.output / "run.safetensors",
