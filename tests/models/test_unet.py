@@ -102,6 +102,15 @@ def test_upsampled_features_stay_aligned_with_the_skip(size: tuple[int, int]) ->
             assert torch.equal(joined[:, 4:, row, column], expected)
 
 
+def test_bilinear_upsampling_of_odd_sizes_is_doubling_cut_to_size() -> None:
+    # Scaling to the odd size would shift the features against the skip by up to half a pixel.
+    fine, coarse = random(1, 4, 13, 9), random(1, 4, 7, 5)
+    decoder = Decoder([4, 4], upsample="bilinear")
+    decoder.levels[0] = torch.nn.Identity()
+    doubled = interpolate(coarse, scale_factor=2, mode="bilinear")
+    torch.testing.assert_close(decoder([fine, coarse])[:, 4:], doubled[..., :13, :9])
+
+
 def test_a_stem_of_stride_two_upsamples_the_logits_bilinearly() -> None:
     model = UNet(3, stem_stride=2).eval()
     images = random(1, 3, 32, 48)
