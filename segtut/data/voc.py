@@ -1,5 +1,6 @@
 """PASCAL VOC 2012 segmentation, with or without SBD's extra labels."""
 
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -133,7 +134,7 @@ def _read_sbd_labels(path: Path) -> NDArray[np.integer]:
     try:
         content = loadmat(path, mat_dtype=False, squeeze_me=True, struct_as_record=False)
         labels: NDArray[np.integer] = content["GTcls"].Segmentation
-    except (KeyError, AttributeError, ValueError, MatReadError, EOFError) as error:
+    except (KeyError, AttributeError, ValueError, OSError, MatReadError, zlib.error) as error:
         raise UnreadableFileError(
             f"{path} cannot be read as a label file of SBD ({error}): fetch SBD again", path
         ) from error
