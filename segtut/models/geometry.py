@@ -1,8 +1,9 @@
 """How far a network sees, how coarsely it answers, and how many weights it has.
 
 The arithmetic is that of Araujo, Norris and Sim, "Computing receptive fields of convolutional
-neural networks" (Distill, 2019). It is read off a run of the network on a tensor without data:
-each operation changes the geometry of what passes through it, and a join takes the larger field.
+neural networks" (Distill, 2019): how many values of one layer do n neighbors of the next one see?
+It is read off a run of the network on a tensor without data: each operation puts its own step
+before the steps of what it was given, and a join takes the larger field.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -66,12 +68,12 @@ def layer_geometry(model: nn.Module) -> list[tuple[str, Geometry]]:
     size = getattr(model, "size", (_IMAGE_SIDE, _IMAGE_SIDE))
     image = torch.empty(1, 3, *size, device="meta")
     layers: list[tuple[str, Geometry]] = []
-    with torch.no_grad(), _GeometryOfTensors(image) as known:
+    with torch.no_grad(), _ReachOfTensors(image) as known:
         for name, module in network.named_modules():
             if isinstance(module, _LAYERS):
                 module.register_forward_hook(_recorder(layers, name, known))
         output = network(image)
-    return [*layers, ("output", known.tensors[output])]
+    return [*layers, ("output", known.tensors[output].geometry())]
 
 
 def count_parameters(model: nn.Module) -> int:
@@ -80,17 +82,29 @@ def count_parameters(model: nn.Module) -> int:
 
 
 _LAYERS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.MaxPool2d, nn.AvgPool2d)
+_Count = Callable[[int], float]
 _MIXES_EVERYTHING = (_aten.mean, _aten._adaptive_avg_pool2d, _aten.addmm, _aten.mm)
 _RESIZES = (_aten.upsample_nearest2d, _aten.upsample_bilinear2d)
 
 
-class _GeometryOfTensors(TorchDispatchMode):
+@dataclass(frozen=True)
+class _Reach:
+    """pixels: how many rows of the image n neighboring rows of values see, at most."""
+
+    pixels: _Count
+    stride: float
+
+    def geometry(self) -> Geometry:
+        return Geometry(self.pixels(1), self.stride)
+
+
+class _ReachOfTensors(TorchDispatchMode):
     """Follows every tensor that comes from the image, operation by operation."""
 
     def __init__(self, image: Tensor) -> None:
         super().__init__()
-        self.tensors = WeakIdKeyDictionary({image: Geometry(1, 1)})
-        self.everything = Geometry(math.inf, image.shape[-2])
+        self.tensors = WeakIdKeyDictionary({image: _Reach(lambda n: n, 1)})
+        self.everything = _Reach(lambda n: math.inf, image.shape[-2])
 
     def __torch_dispatch__(
         self,
@@ -103,59 +117,59 @@ class _GeometryOfTensors(TorchDispatchMode):
         known = [t for t in tree_leaves(args) if isinstance(t, Tensor) and t in self.tensors]
         if known:
             operation = func.overloadpacket
-            before = _join([self.tensors[tensor] for tensor in known])
             if operation in _MIXES_EVERYTHING:
                 after = self.everything
             else:
-                after = _after(operation, args, before, known[0], outputs)
+                before = _join([self.tensors[tensor] for tensor in known])
+                after = _after(operation, args, before, outputs)
             for output in tree_leaves(outputs):
                 if isinstance(output, Tensor):
                     self.tensors[output] = after
         return outputs
 
 
-def _join(geometries: Sequence[Geometry]) -> Geometry:
+def _join(reaches: Sequence[_Reach]) -> _Reach:
+    if len(reaches) == 1:
+        return reaches[0]
+    counts = [reach.pixels for reach in reaches]
     # A global value, spread over a map again, has no distance of its own: the map's counts.
-    return Geometry(
-        max(geometry.receptive_field for geometry in geometries),
-        min(geometry.stride for geometry in geometries),
-    )
+    stride = min(reach.stride for reach in reaches)
+    return _Reach(cache(lambda n: max(count(n) for count in counts)), stride)
 
 
-def _after(
-    operation: Any, args: tuple[Any, ...], before: Geometry, given: Tensor, outputs: Any
-) -> Geometry:
+def _after(operation: Any, args: tuple[Any, ...], before: _Reach, outputs: Any) -> _Reach:
     if operation is _aten.convolution:
         _, weight, _, stride, _, dilation, transposed, *_ = args
-        return _slide(before, weight.shape[2], stride[0], dilation[0], transposed)
+        if transposed:
+            return _spread(before, weight.shape[2], stride[0])
+        return _slide(before, weight.shape[2], stride[0], dilation[0])
     if operation is _aten.max_pool2d_with_indices or operation is _aten.avg_pool2d:
-        kernel, stride = args[1][0], args[2][0]
-        return _slide(before, kernel, stride)
+        return _slide(before, kernel=args[1][0], stride=args[2][0])
     if operation in _RESIZES:
-        stride = before.stride * given.shape[-2] / outputs.shape[-2]
+        factor = outputs.shape[-2] // args[0].shape[-2]
         # Between two neighbors, linear interpolation sees both of them.
-        reach = before.stride if operation is _aten.upsample_bilinear2d else 0
-        return Geometry(before.receptive_field + reach, stride)
+        width = 2 * factor if operation is _aten.upsample_bilinear2d else factor
+        return _spread(before, width, factor)
     return before
 
 
-def _slide(
-    before: Geometry, kernel: int, stride: int, dilation: int = 1, transposed: bool = False
-) -> Geometry:
-    """Equations 1 and 2 of Araujo et al.: r + (k - 1) * j, and j * s."""
-    if transposed:
-        inputs_seen = math.ceil(kernel / stride)
-        return Geometry(
-            before.receptive_field + (inputs_seen - 1) * before.stride, before.stride / stride
-        )
-    reach = dilation * (kernel - 1) * before.stride
-    return Geometry(before.receptive_field + reach, before.stride * stride)
+def _slide(before: _Reach, kernel: int, stride: int, dilation: int = 1) -> _Reach:
+    """Convolution or pooling: n values see s * (n - 1) + k of the layer below (eq. 1)."""
+    reach = dilation * (kernel - 1) + 1
+    return _Reach(cache(lambda n: before.pixels(stride * (n - 1) + reach)), before.stride * stride)
+
+
+def _spread(before: _Reach, kernel: int, stride: int) -> _Reach:
+    """Upsampling: each value below spreads over k values, s apart from the next one's."""
+    return _Reach(
+        cache(lambda n: before.pixels((n + kernel - 2) // stride + 1)), before.stride / stride
+    )
 
 
 def _recorder(
-    layers: list[tuple[str, Geometry]], name: str, known: _GeometryOfTensors
+    layers: list[tuple[str, Geometry]], name: str, known: _ReachOfTensors
 ) -> Callable[[nn.Module, Any, Tensor], None]:
     def record(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
-        layers.append((name, known.tensors[output]))
+        layers.append((name, known.tensors[output].geometry()))
 
     return record
