@@ -38,7 +38,7 @@ test: $(INSTALLED)  ## run the whole test suite, notebooks included
 
 inspect: $(INSTALLED)  ## open every built page in a browser and look for faults
 	@test -f $(PAGES) || { echo "There is no $(PAGES): run make book first."; exit 1; }
-	BOOK_HTML=_build/html $(BIN)/pytest tests/book/test_pages.py
+	BOOK_HTML=_build/html $(BIN)/pytest -n $(JOBS) tests/book/test_pages.py
 
 lab: $(INSTALLED)  ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab chapters

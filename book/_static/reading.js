@@ -13,7 +13,13 @@ function nameArrows() {
   }
 }
 
+// Docutils gives the entries of a bibliography a role that ARIA has withdrawn.
+function nameCitations() {
+  for (const entry of document.querySelectorAll('[role="doc-biblioentry"]')) entry.setAttribute("role", "listitem");
+}
+
 window.addEventListener("load", () => {
+  nameCitations();
   nameArrows();
   const typeset = window.MathJax?.startup?.promise ?? Promise.resolve();
   typeset.then(reachScrollable);
