@@ -31,7 +31,7 @@ _LARGEST_STATE = 300_000
 _STATIC_STYLE = (
     "<style>.segtut-static{display:none}.segtut-static img{max-width:100%}"
     ".text_html:has(>.segtut-static){background:none!important;padding:0!important}"
-    "@media print{.segtut-static{display:block}.segtut-figure{display:none!important}}</style>"
+    "@media print{.segtut-static{display:block}}</style>"
     "<noscript><style>.segtut-static{display:block}</style></noscript>"
 )
 
