@@ -12,6 +12,7 @@ from segtut.data.drawing.light import WEATHERS, draw_light
 from segtut.data.drawing.stage import Camera, Stage
 from segtut.data.drawing.street import (
     Street,
+    branch,
     draw_garden,
     draw_ground,
     draw_house,
@@ -49,7 +50,7 @@ def draw_scene(
     draw_ground(stage, rng, street)
     draw_skyline(stage, rng)
     for plot in sorted(plan_plots(rng, street), key=lambda plot: -plot.z):
-        (draw_house if plot.floors else draw_garden)(stage, rng, street, plot)
+        (draw_house if plot.floors else draw_garden)(stage, branch(rng), street, plot)
     actors = [
         *plan_pavements(stage, rng, street, crowding),
         *plan_road(stage, rng, street, crowding),
@@ -91,14 +92,14 @@ def plan_pavements(
         reach = 26.0 if draw is not draw_tree else 44.0
         z = 6 + (z - 6) * (reach - 6) / 38 + rng.uniform(-0.8, 0.8)
         x = side * (street.road + rng.uniform(0.5, 0.8))
-        yield z, partial(draw, stage, rng, x, z)
+        yield z, partial(draw, stage, branch(rng), x, z)
     for _ in range(some(rng, 2.2 * crowding)):
         z = rng.uniform(6.5, 17)
         x = rng.choice((-1, 1)) * (street.road + rng.uniform(0.9, street.pavement - 0.4))
         if street.zebra and street.zebra > 6 and rng.random() < 0.35:
             z, x = street.zebra + rng.uniform(0.5, 2.5), rng.uniform(-1, 1) * street.road
         if not start < z < stop:
-            yield z, partial(draw_person, stage, rng, x, z)
+            yield z, partial(draw_person, stage, branch(rng), x, z)
 
 
 def plan_road(stage: Stage, rng: random.Random, street: Street, crowding: float) -> Iterator[Actor]:
@@ -113,8 +114,8 @@ def plan_road(stage: Stage, rng: random.Random, street: Street, crowding: float)
         if z + 5 > start and z < stop:
             continue
         pose = Pose(x, z if ahead > 0 else z + 4.3, (0.0, ahead))
-        yield z, partial(draw_car, stage, rng, pose, parked)
+        yield z, partial(draw_car, stage, branch(rng), pose, parked)
     if street.junction and rng.random() < 0.6:
         ahead, z = rng.choice((-1.0, 1.0)), (start + stop) / 2
         pose = Pose(rng.uniform(-5, 5) - 2 * ahead, z, (ahead, 0.0))
-        yield z - 0.9, partial(draw_car, stage, rng, pose, False)
+        yield z - 0.9, partial(draw_car, stage, branch(rng), pose, False)

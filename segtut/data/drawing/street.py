@@ -74,6 +74,11 @@ def plan_street(rng: random.Random) -> Street:
     return Street(rng.uniform(3.4, 4.8), rng.uniform(2.6, 4.6), junction, zebra)
 
 
+def branch(rng: random.Random) -> random.Random:
+    """A generator for one thing alone, so that what is out of view can be left out unnoticed."""
+    return random.Random(rng.getrandbits(64))
+
+
 def jitter(rng: random.Random, color: Color, spread: float) -> Color:
     """A color near the given one."""
     whole = rng.uniform(1 - spread, 1 + spread)
@@ -389,24 +394,19 @@ def _draw_door(stage: Stage, rng: random.Random, wall: Wall, style: Style, t: fl
 
 
 def draw_skyline(stage: Stage, rng: random.Random) -> None:
-    """What closes the street far away: roofs, and some trees before them."""
+    """The houses that close the street far away."""
     x = -190.0
     while x < 190:
-        width, height = rng.uniform(8, 22), rng.uniform(8, 24)
-        wall = jitter(rng, rng.choice(FACADES), 0.08)
-        z = FAR + 10 + rng.uniform(0, 20)
-        block = [(x, 0.0, z), (x + width, 0.0, z), (x + width, height, z), (x, height, z)]
-        stage.polygon(block, wall, BUILDING)
-        for floor in range(1, int(height / 3.4)):
-            y = floor * 3.4
-            row = [
-                (x + 1, y, z),
-                (x + width - 1, y, z),
-                (x + width - 1, y + 1.4, z),
-                (x + 1, y + 1.4, z),
-            ]
-            stage.polygon(row, dim(wall, 0.82), BUILDING)
+        width, height, z = rng.uniform(8, 22), rng.uniform(8, 24), FAR + rng.uniform(10, 30)
+        wall = Wall(x, z, (1.0, 0.0), width, height, "front")
+        color = jitter(rng, rng.choice(FACADES), 0.08)
         x += width
+        if not stage.sees(x - width / 2, z, width):
+            continue
+        stage.polygon(wall.part(0, 0, width, height), color, BUILDING)
+        for floor in range(1, int(height / 3.4)):
+            row = wall.part(1, floor * 3.4, width - 1, floor * 3.4 + 1.4)
+            stage.polygon(row, dim(color, 0.82), BUILDING)
 
 
 # -------------------------------------------------------------------------------------- the trees
@@ -414,6 +414,8 @@ def draw_skyline(stage: Stage, rng: random.Random) -> None:
 
 def draw_tree(stage: Stage, rng: random.Random, x: float, z: float) -> None:
     """A tree: a trunk and a crown of leaf clumps, dark below and bright where the sun falls."""
+    if not stage.sees(x, z, 4):
+        return
     if rng.random() < 0.18:
         _draw_fir(stage, rng, x, z)
         return
@@ -489,7 +491,7 @@ def draw_garden(stage: Stage, rng: random.Random, street: Street, plot: Plot) ->
     if length <= 0.5:
         return
     if z > 4:
-        draw_tree(stage, rng, x + side * rng.uniform(2.5, 4), z + length / 2)
+        draw_tree(stage, branch(rng), x + side * rng.uniform(2.5, 4), z + length / 2)
     wall = Wall(x, z, (0.0, 1.0), length, height, "right" if side < 0 else "left")
     front = Wall(x, z, (side, 0.0), 9.0, height, "front")
     for face in (front, wall):
