@@ -76,11 +76,14 @@ class NetworkGeometry(Figure):
         for level, channels in enumerate(self._widths()):
             side, wide = 2.0 * (bottom - level), 1.6 / 2**level
             boxes.plot((-side, side), (-level, -level), color="#5b5c68", linestyle=":", zorder=0)
-            for place, color in ((-side, "#3c3f97"), (side, "#a3410f")):
+            for place, color in (
+                (side, "#a3410f"),
+                (-side, "#3c3f97"),
+            ):  # the bottom is the encoder's
                 tall = 0.1 + 0.06 * np.log2(channels)
                 corner = (place - wide / 2, -level - tall / 2)
                 boxes.add_patch(Rectangle(corner, wide, tall, color=color))
-            boxes.text(0, -level + 0.22, f"{channels}", ha="center", fontsize=9)
+            boxes.text(0, -level + 0.33, f"{channels}", ha="center", fontsize=9)
         boxes.set_xlim(-2.0 * bottom - 1.2, 2.0 * bottom + 1.2)
         boxes.set_ylim(-bottom - 0.6, 0.6)
         boxes.set_axis_off()
