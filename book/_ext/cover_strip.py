@@ -28,7 +28,10 @@ def panels(steps: int) -> list[np.ndarray]:
     torch.manual_seed(0)
     model = UNet(num_classes=8)
     streets = InMemory(Streets("train", n=400))
-    fit(model, streets, Plan(steps=steps), transform=standard_augmentation((96, 128)))
+    plan = Plan(steps=steps)
+    history = fit(model, streets, plan, transform=standard_augmentation((96, 128)))
+    if history.interrupted:
+        raise SystemExit(f"stopped after {len(history.loss)} of {steps} steps: no picture written")
     image, target = draw_street(STREET, PANEL)
     predicted = predict(model, image, size=SHORTER).argmax(dim=0)
     painted = [colorize(labels.cpu().numpy(), STREETS_PALETTE) for labels in (target, predicted)]
