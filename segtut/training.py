@@ -91,9 +91,13 @@ class Plan:
     def rate(self, step: int) -> float:
         """Learning rate of step ``step``, counted from 0.
 
-        ``one_cycle`` rises and falls on half cosines (Smith and Topin 2018, as torch's OneCycleLR
-        anneals it), ``cosine`` rises on a straight line and falls on a half cosine (Loshchilov and
-        Hutter 2017), ``constant`` rises on a straight line and stays.
+        ``one_cycle`` rises and falls on half cosines (Smith and Topin 2018), ``cosine`` rises on a
+        straight line and falls on a half cosine (Loshchilov and Hutter 2017), ``constant`` rises on
+        a straight line and stays. All rise from zero, which would be step -1. With r warm-up steps
+        of n, ``one_cycle`` is torch's OneCycleLR of n + 2 steps and ``pct_start=(r + 2) / (n + 2)``
+        without its first and last step, where the rate is zero: torch's own start factor,
+        ``div_factor``, is 25, and here it is infinite. ``cosine`` is torch's CosineAnnealingLR with
+        ``T_max=n - r``, after a LinearLR from 1 / (r + 1) over r steps.
         """
         rising = round(self.warmup * self.steps)
         if step < rising:
@@ -172,8 +176,8 @@ def fit(
     after the step in progress, with the checkpoint written. ``on_step`` is called with the number
     of finished steps and the network being trained.
 
-    Raises ``ValueError`` for an empty set, a checkpoint of another plan, samples of differing
-    sizes, and a loss that is no longer finite.
+    Raises ``ValueError`` for an empty set, a checkpoint of another plan or other data, samples of
+    differing sizes, and a loss that is no longer finite.
     """
     from accelerate import Accelerator
     from tqdm.auto import tqdm
@@ -182,11 +186,14 @@ def fit(
         raise ValueError("the training set has no samples")
     if resume and checkpoint is None:
         raise ValueError("resume=True needs the checkpoint file to resume from")
+    for name, every in (("validate_every", validate_every), ("checkpoint_every", checkpoint_every)):
+        if every is not None and every < 1:
+            raise ValueError(f"{name} must be at least 1 step, not {every}")
     accelerator = Accelerator(cpu=device == "cpu")
     device_ = torch.device(device) if device else accelerator.device
     criterion = (loss or CrossEntropyLoss()).to(device_)
     model.to(device_, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    run = _Run(model, plan, device_)
+    run = _Run(model, plan, device_, train_set.fingerprint() if checkpoint is not None else "")
     if resume and checkpoint is not None and Path(checkpoint).exists():
         run.load(checkpoint)
     network = accelerator.prepare_model(model) if accelerator.num_processes > 1 else model
@@ -201,9 +208,9 @@ def fit(
         unit="step",
         disable=not (progress and accelerator.is_main_process),
     )
-    batches = _batches(train_set, transform, plan, first, accelerator, workers)
     start = time.perf_counter()
     with bar, _Interruption() as interruption, _private_randomness(device_):
+        batches = _batches(train_set, transform, plan, first, accelerator, workers)
         for step in range(first, plan.steps):
             torch.manual_seed(_step_seed(plan.seed, step, accelerator.process_index))
             run.set_rate(plan.rate(step))
@@ -213,8 +220,6 @@ def fit(
             run.optimizer.step()
             run.optimizer.zero_grad(set_to_none=True)
             run.finish_step(value)
-            if step % 10 == 0 or step + 1 == plan.steps:
-                _require_finite(value, step)
             bar.update()
             if on_step is not None:
                 on_step(step + 1, model)
@@ -225,6 +230,8 @@ def fit(
                 history.validation.append((step + 1, scores.mean_iou))
             stop = _agreed(interruption.requested, step, accelerator)
             due = stop or _due(step + 1, checkpoint_every, plan.steps)
+            if step % 10 == 0 or due:
+                _require_finite(value, step)
             if checkpoint is not None and due and accelerator.is_main_process:
                 run.save(checkpoint)
             if step % 10 == 0:
@@ -242,10 +249,10 @@ def fit(
 class _Run:
     """All that changes from step to step, and how it is written and read back."""
 
-    def __init__(self, model: nn.Module, plan: Plan, device: torch.device) -> None:
+    def __init__(self, model: nn.Module, plan: Plan, device: torch.device, data: str) -> None:
         self.model = model
         self.plan = plan
-        self.device = device
+        self.data = data
         self.step = 0
         self.history = History()
         self._losses: list[Tensor] = []
@@ -296,6 +303,7 @@ class _Run:
         header = {
             "kind": "unfinished run",
             "plan": asdict(self.plan),
+            "data_sha256": self.data,
             "step": self.step,
             "loss": self.losses(),
             "validation": self.history.validation,
@@ -317,6 +325,11 @@ class _Run:
                 f"{path} belongs to a run with {was}, this one has {now}: "
                 "resume with the same plan, or start anew with another checkpoint file"
             )
+        if header["data_sha256"] != self.data:
+            raise ValueError(
+                f"{path} belongs to a run on other data: resume with the same data, or start anew "
+                "with another checkpoint file"
+            )
         parts: dict[str, dict[str, Tensor]] = {"model": {}, "average": {}, "optimizer": {}}
         for name, value in tensors.items():
             part, _, key = name.partition(".")
@@ -325,9 +338,14 @@ class _Run:
         if self._average is not None:
             checkpoints.load_weights(self._average.module, parts["average"], source=str(path))
             self._average.n_averaged.fill_(header["step"])
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         state: dict[int, dict[str, Tensor]] = {}
         for name, value in parts["optimizer"].items():
             index, _, key = name.partition(".")
+            like = parameters[int(index)]
+            if value.shape == like.shape:
+                # The fused step goes through memory in order, and weights are channels_last there.
+                value = torch.empty_like(like).copy_(value)
             state.setdefault(int(index), {})[key] = value
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})
@@ -406,10 +424,17 @@ def _batches(
         batch_sampler=order,
         num_workers=workers,
         collate_fn=collate,
+        worker_init_fn=_leave_signals_to_the_parent,
         pin_memory=accelerator.device.type == "cuda",
         persistent_workers=False,
     )
     return iter(loader)
+
+
+def _leave_signals_to_the_parent(worker: int) -> None:
+    """Ctrl-C and Slurm signal every process of a run; the last step still needs its samples."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def collate(samples: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
@@ -441,7 +466,7 @@ def _gradients(
     pixel by how few valid neighbors it has; each mean is weighed by what it was divided by.
     """
     targets = [target.to(device, non_blocking=True) for _, target in micro]
-    shares = torch.stack([criterion.normalizer(target) for target in targets])
+    shares = torch.stack([criterion.normalizer(target) for target in targets])  # type: ignore[operator]
     total = accelerator.reduce(shares.sum(), reduction="sum").clamp(min=1e-12)
     step_loss = torch.zeros((), device=device)
     for index, ((images, _), target) in enumerate(zip(micro, targets, strict=True)):
@@ -594,13 +619,17 @@ def evaluate(
     Images are resized to the shorter side ``shorter`` for the network, and its logits are brought
     back to the size of the labels; the labels are never resized. With ``flip`` the probabilities of
     the picture and of its mirror image are averaged. ``quick`` counts the confusion matrix only.
-    Several processes share the samples, each taking every n-th, and sum their counts.
+    Several processes share the samples, each taking every n-th, and sum their counts; all score
+    the network of the first one, whose running statistics of normalization are the ones kept.
     """
     from accelerate import PartialState
 
     state = PartialState()
     device_ = torch.device(device) if device else state.device
     model.to(device_)
+    if state.num_processes > 1:
+        for buffer in model.buffers():
+            torch.distributed.broadcast(buffer, src=0)
     was_training = model.training
     model.eval()
     confusion = ConfusionMatrix(dataset.num_classes)
