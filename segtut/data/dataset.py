@@ -1,7 +1,6 @@
 """What every data set in this package has in common, and how its files are read."""
 
 import hashlib
-import struct
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,14 +18,7 @@ VOID = 255
 
 EXIF_ORIENTATION = 0x0112
 
-PILLOW_ERRORS = (
-    OSError,
-    SyntaxError,
-    EOFError,
-    ValueError,
-    struct.error,
-    Image.DecompressionBombError,
-)
+PILLOW_ERRORS = (OSError, SyntaxError, ValueError, TypeError, Image.DecompressionBombError)
 """What Pillow raises for damaged files, depending on format and place of the damage."""
 
 RGB = tuple[int, int, int]

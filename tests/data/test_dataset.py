@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from torchvision import tv_tensors
 
 from segtut.data.dataset import (
@@ -172,6 +173,38 @@ def test_a_truncated_file_is_named(tmp_path: Path, suffix: str, read: object) ->
     with pytest.raises(UnreadableFileError, match=rf"half\{suffix} cannot be read") as caught:
         read(path)  # type: ignore[operator]
     assert caught.value.path == path
+
+
+def tiff_with_an_empty_second_page() -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(LABELS).save(buffer, "TIFF")
+    content = bytearray(buffer.getvalue())
+    (directory,) = struct.unpack_from("<I", content, 4)
+    (entries,) = struct.unpack_from("<H", content, directory)
+    # After its entries a directory says where the next one is.
+    struct.pack_into("<I", content, directory + 2 + 12 * entries, len(content))
+    return bytes(content) + bytes(6)
+
+
+@pytest.mark.parametrize(
+    ("content", "raised"),
+    [
+        (b"", UnidentifiedImageError),
+        (b"P5 2\x16 3 255\n" + bytes(6), ValueError),
+        (tiff_with_an_empty_second_page(), TypeError),
+        (b"P5 99999 99999 255\n", Image.DecompressionBombError),
+    ],
+    ids=["empty", "header of another number", "page of no size", "immense"],
+)
+def test_what_pillow_raises_for_damage_always_names_the_file(
+    tmp_path: Path, content: bytes, raised: type[Exception]
+) -> None:
+    path = tmp_path / "damaged"
+    path.write_bytes(content)
+    for read in (read_image, read_label_map):
+        with pytest.raises(UnreadableFileError, match="damaged cannot be read") as caught:
+            read(path)
+        assert type(caught.value.__cause__) is raised
 
 
 def encoded(kind: str) -> bytes:
