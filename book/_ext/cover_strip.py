@@ -13,6 +13,7 @@ from PIL import Image
 from segtut.data import InMemory, Streets, colorize, draw_street, standard_augmentation
 from segtut.data.palette import STREETS_PALETTE
 from segtut.inference import predict
+from segtut.losses import build_loss, class_pixel_counts, median_frequency_weights
 from segtut.models import UNet
 from segtut.training import Plan, fit
 
@@ -28,8 +29,14 @@ def panels(steps: int) -> list[np.ndarray]:
     torch.manual_seed(0)
     model = UNet(num_classes=8)
     streets = InMemory(Streets("train", n=400))
-    plan = Plan(steps=steps)
-    history = fit(model, streets, plan, transform=standard_augmentation((96, 128)))
+    weight = median_frequency_weights(class_pixel_counts(streets)).sqrt()
+    history = fit(
+        model,
+        streets,
+        Plan(steps=steps, learning_rate=6e-3, average=0.97),
+        loss=build_loss("ce+lovasz", 8, weight=weight),
+        transform=standard_augmentation((96, 128), (0.8, 1.3)),
+    )
     if history.interrupted:
         raise SystemExit(f"stopped after {len(history.loss)} of {steps} steps: no picture written")
     image, target = draw_street(STREET, PANEL)
@@ -38,7 +45,7 @@ def panels(steps: int) -> list[np.ndarray]:
     return [image.permute(1, 2, 0).numpy(), *painted]
 
 
-def main(steps: int = 400) -> None:
+def main(steps: int = 500) -> None:
     """Write the picture."""
     height, width = PANEL
     strip = Image.new("RGBA", (3 * width + 2 * GAP, height))

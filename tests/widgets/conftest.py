@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import anywidget
 import pytest
 import torch
 from ipywidgets.embed import dependency_state
-from playwright.sync_api import Browser, Page, Route, sync_playwright
+from playwright.sync_api import Browser, Page, Route
 
 from segtut.data.palette import STREETS_PALETTE
 from segtut.widgets import (
@@ -25,16 +24,6 @@ from segtut.widgets import (
 
 VENDOR = Path(__file__).parents[2] / "book" / "_static" / "vendor"
 SCRIPTS = ("require.js", "widgets-config.js", "embed-amd.js")
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-    "--allow-file-access-from-files",
-]
-
 PAGE = """<!doctype html>
 <html lang="en" data-theme="{theme}"><head><meta charset="utf-8"><title>A figure</title>
 <meta name="viewport" content="width=device-width">{head}</head>
@@ -126,17 +115,6 @@ def street() -> Callable[..., tuple[torch.Tensor, torch.Tensor]]:
 @pytest.fixture
 def recording() -> Callable[..., TrainingReplay]:
     return record_training
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("no program named chromium: the figures are not tried in a browser")
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="session")
