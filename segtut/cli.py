@@ -5,6 +5,7 @@ import json
 import os
 import shlex
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -250,6 +251,7 @@ def _train(options: argparse.Namespace) -> int:
     from segtut.models import count_parameters
 
     plan = _plan(options)
+    _require_device(options.device)
     splits = open_data(options.data)
     train_set, test_set = _training_and_test(
         splits, options.train_split, options.test_split, options.seed
@@ -258,17 +260,9 @@ def _train(options: argparse.Namespace) -> int:
         options.test_split = options.test_split or _test_split(splits, options.train_split)
     scored = _names(options.score)
     _require_classes(scored, test_set.classes)
-    if options.output is None:
-        options.output = Path("runs") / (options.record or "latest")
-    model_file, checkpoint = (
-        options.output / "model.safetensors",
-        options.output / "run.safetensors",
-    )
-    if checkpoint.exists() and not options.resume:
-        raise ValueError(
-            f"{options.output} holds a run already: add --resume to continue it, or choose another "
-            "--output"
-        )
+    if options.validate_every is not None and "val" not in splits:
+        raise ValueError(f"--validate-every needs a split val; the data have {', '.join(splits)}")
+    model_file, checkpoint = _output_files(options)
     description = checkpoints.Description(
         model=options.model,
         classes=train_set.classes,
@@ -277,17 +271,22 @@ def _train(options: argparse.Namespace) -> int:
         shorter=options.shorter,
     )
     torch.manual_seed(options.seed)
-    model = description.build()
+    try:
+        model = description.build()
+    except TypeError as error:
+        raise ValueError(
+            f"the model {options.model} cannot be built with {description.options}: {error}"
+        ) from error
     decoded = InMemory(train_set, options.shorter)
     crop = tuple(options.crop) if options.crop else decoded.smallest_size()
-    validation_set = splits.get("val") if options.validate_every else None
+    _require_writable(options.output)
     history = training.fit(
         model,
         decoded,
         plan,
         loss=_loss(options, decoded),
         transform=standard_augmentation(crop, tuple(options.scale), options.color),
-        validation_set=validation_set,
+        validation_set=splits.get("val") if options.validate_every else None,
         validate_every=options.validate_every,
         shorter=options.shorter,
         checkpoint=checkpoint,
@@ -302,6 +301,8 @@ def _train(options: argparse.Namespace) -> int:
         if is_main:
             print(f"stopped early; `{options.command_line} --resume` continues", file=sys.stderr)
         return INTERRUPTED
+    if is_main:
+        checkpoints.save_model(model_file, model, description)
     scores = training.evaluate(
         model,
         test_set,
@@ -311,7 +312,6 @@ def _train(options: argparse.Namespace) -> int:
         device=options.device,
     )
     if is_main:
-        checkpoints.save_model(model_file, model, description)
         summary = scores.summary(scored)
         _print_scores(summary)
         print(f"{count_parameters(model):,} parameters, {history.seconds:.0f} s, {model_file}")
@@ -336,6 +336,43 @@ def _plan(options: argparse.Namespace) -> training.Plan:
         average=options.average,
         seed=options.seed,
     )
+
+
+def _output_files(options: argparse.Namespace) -> tuple[Path, Path]:
+    """The model file and the checkpoint to write; only a default folder may be written anew."""
+    chosen = options.output is not None
+    if not chosen:
+        options.output = Path("runs") / (options.record or "latest")
+    model_file, checkpoint = (
+        options.output / "model.safetensors",
+        options.output / "run.safetensors",
+    )
+    if checkpoint.exists() and not options.resume:
+        raise ValueError(
+            f"{options.output} holds a run already: add --resume to continue it, or choose another "
+            "--output"
+        )
+    if chosen and model_file.exists() and not checkpoint.exists():
+        raise ValueError(
+            f"{options.output} holds a finished run, {model_file.name}: choose another --output, "
+            "or remove it to train anew"
+        )
+    return model_file, checkpoint
+
+
+def _require_writable(folder: Path) -> None:
+    """Make the folder and write there once: better to fail now than at the first checkpoint."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        pass
+
+
+def _require_device(name: str | None) -> None:
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"--device {name} cannot be used here: {reason}") from error
 
 
 def _require_classes(names: Sequence[str] | None, classes: Sequence[str]) -> None:
@@ -430,6 +467,7 @@ def _add_evaluate(commands: Any) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
+    _require_device(options.device)
     model, description = checkpoints.load_model(options.model)
     dataset = _split(open_data(options.data), options.split)
     if dataset.classes != description.classes:

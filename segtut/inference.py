@@ -106,14 +106,14 @@ def predict_folder(
     flip: bool = False,
     device: torch.device | str | None = None,
 ) -> FolderReport:
-    """Label every image of a folder: `<stem>_labels.png` and `<stem>_overlay.png` for each.
+    """Label an image, or all of a folder: `<stem>_labels.png` and `<stem>_overlay.png` for each.
 
     The labels are an indexed PNG whose values are the classes; the overlay shows their colors
     over the image. An image that cannot be read is reported, and the others are done.
 
     Args:
         model: as for `predict`.
-        source: folder of images; those in folders inside it are left alone.
+        source: an image, or a folder of images; those in folders inside it are left alone.
         output: folder to write to, made if need be.
         palette: RGB color, 0-255, of every class.
         opacity: of the colors in the overlay, 0 to 1.
@@ -124,12 +124,12 @@ def predict_folder(
         device: as for `predict`.
 
     Raises:
-        FileNotFoundError: there is no such folder, or no image in it.
+        FileNotFoundError: there is no such image or folder, or no image in it.
         ValueError: output and source are one folder, two images would get one name, or the
             palette has fewer colors than the network has classes.
     """
     source, output = Path(source), Path(output)
-    images = _images_of(source)
+    images = [source] if source.is_file() else _images_of(source)
     if output.resolve() == source.resolve():
         raise ValueError(f"Source and output are both {source}; write to a folder of its own.")
     output.mkdir(parents=True, exist_ok=True)
