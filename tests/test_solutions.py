@@ -15,7 +15,7 @@ from segtut import exercises
 ROOT = Path(__file__).parents[1]
 # A directive with its fence: the same number of backticks or colons opens and closes it.
 DIRECTIVE = re.compile(
-    r"^(?P<fence>`{3,}|:{3,})\{(?P<kind>exercise|solution)\}[ ]*(?P<title>.*)\n"
+    r"^(?P<fence>`{3,}|:{3,})\{(?P<kind>exercise|solution)\}[ ]*(?P<title>[^\n]*)\n"
     r"(?P<body>.*?)^(?P=fence)[ ]*$",
     re.MULTILINE | re.DOTALL,
 )
