@@ -175,6 +175,11 @@ def _training_and_test(
     return _split(splits, train), _split(splits, test or _test_split(splits, train))
 
 
+def _split_to_score(splits: dict[str, SegmentationDataset]) -> str:
+    """The test split, else the validation split, else the only one there is."""
+    return next((name for name in ("test", "val") if name in splits), next(iter(splits)))
+
+
 def _test_split(splits: dict[str, SegmentationDataset], train: str) -> str:
     for name in ("test", "val"):
         if name in splits and name != train:
@@ -459,7 +464,7 @@ def _add_evaluate(commands: Any) -> None:
     evaluate = _command(commands, "evaluate", _evaluate, "Score a trained network on a data set.")
     evaluate.add_argument("model", type=Path, help="model.safetensors, as `segtut train` writes it")
     evaluate.add_argument("--data", required=True, help=DATA_HELP)
-    evaluate.add_argument("--split", default="test", help="split to score")
+    evaluate.add_argument("--split", help="split to score (default: test, else val, else all)")
     evaluate.add_argument("--flip", action="store_true", help="average over mirrored pictures")
     evaluate.add_argument("--score", help="class names that the mean IoU averages over")
     evaluate.add_argument("--json", type=Path, help="write the scores to this file, too")
@@ -469,7 +474,8 @@ def _add_evaluate(commands: Any) -> None:
 def _evaluate(options: argparse.Namespace) -> int:
     _require_device(options.device)
     model, description = checkpoints.load_model(options.model)
-    dataset = _split(open_data(options.data), options.split)
+    splits = open_data(options.data)
+    dataset = _split(splits, options.split or _split_to_score(splits))
     if dataset.classes != description.classes:
         raise ValueError(
             f"{options.model} was trained on the classes {', '.join(description.classes)}; "

@@ -354,6 +354,9 @@ def test_folder_without_splits_lends_a_part_for_the_test(
     shutil.copy(data / "classes.txt", data / "train")
     arguments = ["--data", data / "train", "--steps", "1", "--output", tmp_path / "out", *SMALL]
     assert "mean iou" in run(capsys, "train", *arguments)
+    model = tmp_path / "out" / "model.safetensors"
+    again = run(capsys, "evaluate", model, "--data", data / "train", "--device", "cpu")
+    assert "mean iou" in again
 
 
 def test_record_is_complete(
