@@ -17,6 +17,7 @@ from segtut.models.geometry import (
     output_stride,
     receptive_field,
 )
+from segtut.models.mlp import PixelMLP
 from segtut.models.normalize import Normalize
 from segtut.models.torchvision_models import NETWORKS, TorchvisionSegmenter
 from segtut.models.unet import UNet
@@ -27,6 +28,7 @@ __all__ = [
     "ClassifierFCN",
     "Geometry",
     "Normalize",
+    "PixelMLP",
     "TorchvisionSegmenter",
     "UNet",
     "available",
@@ -56,6 +58,7 @@ def _torchvision(name: str) -> Callable[..., nn.Module]:
 
 
 _BUILDERS: dict[str, Callable[..., nn.Module]] = {
+    "pixel_mlp": PixelMLP,
     "unet": UNet,
     "classifier_fcn": ClassifierFCN,
     "fcn32s": _fcn(32),

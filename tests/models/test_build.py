@@ -11,6 +11,7 @@ from torch.nn.functional import cross_entropy
 from segtut.models import FCN, TorchvisionSegmenter, available, build, count_parameters
 
 LIGHT = (
+    "pixel_mlp",
     "unet",
     "classifier_fcn",
     "fcn32s",
