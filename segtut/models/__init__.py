@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from segtut.models.cnn import ArticleClassifier, ClassifierFCN, convolutionalize
+from segtut.models.dilated import DilatedFCN
 from segtut.models.fcn import FCN, Backbone
 from segtut.models.geometry import (
     Geometry,
@@ -26,6 +27,7 @@ __all__ = [
     "FCN",
     "ArticleClassifier",
     "ClassifierFCN",
+    "DilatedFCN",
     "Geometry",
     "Normalize",
     "PixelMLP",
@@ -64,6 +66,7 @@ _BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "fcn32s": _fcn(32),
     "fcn16s": _fcn(16),
     "fcn8s": _fcn(8),
+    "dilated_fcn": DilatedFCN,
     **{name: _torchvision(name) for name in NETWORKS},
 }
 

@@ -147,22 +147,34 @@ class Decoder(nn.Module):
 
 
 def double_convolution(
-    in_channels: int, out_channels: int, norm: Norm = "batch", stride: int = 1
+    in_channels: int,
+    out_channels: int,
+    norm: Norm = "batch",
+    stride: int = 1,
+    dilation: int = 1,
 ) -> nn.Sequential:
     """Two 3x3 convolutions of one size, each with its normalization and ReLU.
 
     (N, in_channels, H, W) to (N, out_channels, ceil(H / stride), ceil(W / stride)).
     """
     return nn.Sequential(
-        *_convolution(in_channels, out_channels, norm, stride),
-        *_convolution(out_channels, out_channels, norm, 1),
+        *_convolution(in_channels, out_channels, norm, stride, dilation),
+        *_convolution(out_channels, out_channels, norm, 1, dilation),
     )
 
 
-def _convolution(in_channels: int, out_channels: int, norm: Norm, stride: int) -> list[nn.Module]:
-    # A normalization subtracts the mean, and with it any bias: computing one would be wasted.
+def _convolution(
+    in_channels: int, out_channels: int, norm: Norm, stride: int, dilation: int
+) -> list[nn.Module]:
     convolution = nn.Conv2d(
-        in_channels, out_channels, 3, stride=stride, padding=1, bias=norm == "none"
+        in_channels,
+        out_channels,
+        kernel_size=3,
+        stride=stride,
+        padding=dilation,
+        dilation=dilation,
+        # A normalization subtracts the mean, and with it any bias: computing one would be wasted.
+        bias=norm == "none",
     )
     if norm == "none":
         return [convolution, nn.ReLU(inplace=True)]
