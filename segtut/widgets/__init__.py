@@ -3,15 +3,29 @@
 from segtut.widgets.augmentation import AugmentationExplorer
 from segtut.widgets.autograd import AutogradGraph
 from segtut.widgets.base import Figure
+from segtut.widgets.convolution import ConvolutionGeometry
+from segtut.widgets.descent import Descent
 from segtut.widgets.geometry import NetworkGeometry
+from segtut.widgets.grid import GridScores
+from segtut.widgets.kernel import KernelEditor
+from segtut.widgets.loss_curves import LossCurves
 from segtut.widgets.metrics import MetricsPlayground
+from segtut.widgets.pooling import PoolingShift
+from segtut.widgets.regions import RegionGrower
 from segtut.widgets.replay import TrainingReplay
 
 __all__ = [
     "AugmentationExplorer",
     "AutogradGraph",
+    "ConvolutionGeometry",
+    "Descent",
     "Figure",
+    "GridScores",
+    "KernelEditor",
+    "LossCurves",
     "MetricsPlayground",
     "NetworkGeometry",
+    "PoolingShift",
+    "RegionGrower",
     "TrainingReplay",
 ]

@@ -16,9 +16,16 @@ from playwright.sync_api import Browser, Page, Route
 from segtut.data.palette import STREETS_PALETTE
 from segtut.widgets import (
     AugmentationExplorer,
+    ConvolutionGeometry,
+    Descent,
     Figure,
+    GridScores,
+    KernelEditor,
+    LossCurves,
     MetricsPlayground,
     NetworkGeometry,
+    PoolingShift,
+    RegionGrower,
     TrainingReplay,
 )
 
@@ -69,6 +76,13 @@ def draw_blocks(height: int = 96, width: int = 128) -> tuple[torch.Tensor, torch
     return image, target
 
 
+def draw_pixels() -> tuple[torch.Tensor, torch.Tensor]:
+    """A number from 0 to 1 for each of sixty pixels, and whether it is of a class; they overlap."""
+    generator = torch.Generator().manual_seed(0)
+    positive = torch.arange(60) % 3 == 0
+    return torch.rand(60, generator=generator) * 0.6 + 0.4 * positive, positive.long()
+
+
 def record_training(frames: int = 20, pictures: int = 3) -> TrainingReplay:
     image, target = draw_blocks()
     generator = torch.Generator().manual_seed(1)
@@ -92,6 +106,13 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "geometry": lambda: NetworkGeometry(draw_blocks()[0], **COLORS),
     "replay": lambda: record_training(),
     "metrics": MetricsPlayground,
+    "pooling": PoolingShift,
+    "kernel": lambda: KernelEditor(draw_blocks()[0]),
+    "convolution": lambda: ConvolutionGeometry(draw_blocks(16, 16)[0]),
+    "loss_curves": LossCurves,
+    "descent": lambda: Descent(*draw_pixels(), name="blueness", label="sky"),
+    "regions": lambda: RegionGrower(*draw_blocks(), **COLORS, seed=(70, 60)),
+    "grid": GridScores,
 }
 
 
