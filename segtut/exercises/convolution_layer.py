@@ -135,7 +135,7 @@ def check_matrix(answer: Callable[[Tensor, int], Tensor]) -> str:
             raise Fault(f"a row has more than {side * side} weights: an output reads its window.")
         if ((found != 0) & (right == 0)).any():
             raise Fault("some weights stand in columns that the window does not cover: pixel "
-                        "(y, x) is column y * n + x, and a window ends before the row does.")  # fmt: skip
+                        "(y, x) is column y * n + x; a window ends before the row does.")  # fmt: skip
         raise Fault("the right columns are filled, with the wrong weights: row by row, the kernel.")
     return "times the flattened map it gives what conv2d gives."
 
@@ -167,7 +167,7 @@ def check_receptive_field(
     return "both agree with the gradients of real networks."
 
 
-def _measured(layers: Sequence[tuple[int, int, int]]) -> tuple[int, int]:
+def _measured(layers: Sequence[tuple[int, int, int]]) -> tuple[float, float]:
     """Span of the inputs that the first output depends on, and where the second one's begins."""
     network = nn.Sequential(
         *(nn.Conv1d(1, 1, k, stride=s, dilation=d, bias=False) for k, s, d in layers)
@@ -182,7 +182,7 @@ def _measured(layers: Sequence[tuple[int, int, int]]) -> tuple[int, int]:
 
 
 def _receptive_field_fault(
-    layers: Sequence[tuple[int, int, int]], field: float, stride: float, right: tuple[int, int]
+    layers: Sequence[tuple[int, int, int]], field: float, stride: float, right: tuple[float, float]
 ) -> str:
     """What a wrong pair was probably computed from."""
     if (stride, field) == right:
