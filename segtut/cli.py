@@ -211,6 +211,9 @@ def _add_train(commands: Any) -> None:
     train.add_argument(
         "--weight-power", type=float, default=1.0, help="exponent that softens the class weights"
     )
+    train.add_argument(
+        "--loss-stride", type=int, default=1, help="compute the loss on every n-th row and column"
+    )
     train.add_argument("--shorter", type=int, help="resize images to this shorter side")
     train.add_argument(
         "--crop", type=int, nargs=2, metavar=("H", "W"), help="size of a training crop"
@@ -224,7 +227,7 @@ def _add_train(commands: Any) -> None:
         help="range of the random magnification of a crop",
     )
     train.add_argument("--color", type=float, default=0.3, help="strength of the color jitter")
-    train.add_argument("--flip", action="store_true", help="average over mirrored pictures at test")
+    _add_views(train)
     train.add_argument("--score", help="class names that the mean IoU averages over")
     train.add_argument("--validate-every", type=int, help="steps between scores on the val split")
     train.add_argument("--output", type=Path, help="folder to write (default: runs/NAME of record)")
@@ -234,6 +237,20 @@ def _add_train(commands: Any) -> None:
     train.add_argument("--compile", action="store_true", help="torch.compile, on an accelerator")
     train.add_argument("--workers", type=int, default=0, help="processes that prepare samples")
     train.add_argument("--device", help="cpu, cuda or mps (default: the best there is)")
+
+
+def _add_views(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--flip", action="store_true", help="average over mirrored pictures at test"
+    )
+    command.add_argument(
+        "--test-scales",
+        type=float,
+        nargs="+",
+        default=[1.0],
+        metavar="FACTOR",
+        help="average over pictures resized by these factors at test",
+    )
 
 
 def _add_plan(train: argparse.ArgumentParser) -> None:
@@ -313,6 +330,7 @@ def _train(options: argparse.Namespace) -> int:
         test_set,
         shorter=options.shorter,
         flip=options.flip,
+        scales=options.test_scales,
         precision=options.precision,
         device=options.device,
     )
@@ -404,17 +422,19 @@ _WEIGHTS = ("median", "log")
 
 def _loss(options: argparse.Namespace, dataset: SegmentationDataset) -> torch.nn.Module:
     from segtut.losses import (
+        ThinnedLoss,
         build_loss,
         class_pixel_counts,
         inverse_log_weights,
         median_frequency_weights,
     )
 
-    if options.weights == "none":
-        return build_loss(options.loss, dataset.num_classes)
-    formula = {"median": median_frequency_weights, "log": inverse_log_weights}[options.weights]
-    weight = formula(class_pixel_counts(dataset)).pow(options.weight_power)
-    return build_loss(options.loss, dataset.num_classes, weight=weight)
+    weight = None
+    if options.weights != "none":
+        formula = {"median": median_frequency_weights, "log": inverse_log_weights}[options.weights]
+        weight = formula(class_pixel_counts(dataset)).pow(options.weight_power)
+    loss = build_loss(options.loss, dataset.num_classes, weight=weight)
+    return ThinnedLoss(loss, options.loss_stride) if options.loss_stride != 1 else loss
 
 
 def _record(
@@ -465,7 +485,7 @@ def _add_evaluate(commands: Any) -> None:
     evaluate.add_argument("model", type=Path, help="model.safetensors, as `segtut train` writes it")
     evaluate.add_argument("--data", required=True, help=DATA_HELP)
     evaluate.add_argument("--split", help="split to score (default: test, else val, else all)")
-    evaluate.add_argument("--flip", action="store_true", help="average over mirrored pictures")
+    _add_views(evaluate)
     evaluate.add_argument("--score", help="class names that the mean IoU averages over")
     evaluate.add_argument("--json", type=Path, help="write the scores to this file, too")
     evaluate.add_argument("--device", help="cpu, cuda or mps (default: the best there is)")
@@ -484,7 +504,12 @@ def _evaluate(options: argparse.Namespace) -> int:
     scored = _names(options.score)
     _require_classes(scored, dataset.classes)
     scores = training.evaluate(
-        model, dataset, shorter=description.shorter, flip=options.flip, device=options.device
+        model,
+        dataset,
+        shorter=description.shorter,
+        flip=options.flip,
+        scales=options.test_scales,
+        device=options.device,
     )
     summary = scores.summary(scored)
     _print_scores(summary)

@@ -47,7 +47,8 @@ def predict(
         tile: height and width of the pieces that the network sees one at a time, for images
             that do not fit in memory; where pieces overlap, their logits are blended.
         overlap: least share of a tile that it has in common with the next, 0 to under 1.
-        flip: average the logits with those of the mirrored image.
+        flip: average the probabilities with those of the mirrored image, as
+            `segtut.training.evaluate` does; the logits returned are the logarithm of the mean.
         device: where to compute; the model is moved there. None means where the model is.
 
     Returns:
@@ -72,8 +73,8 @@ def predict(
         seen = batch if size is None else _resize(batch, _scaled_size(batch, size))
         logits = _logits(model, seen, tile, overlap)
         if flip:
-            mirrored = _logits(model, seen.flip(-1), tile, overlap)
-            logits = (logits + mirrored.flip(-1)) / 2
+            mirrored = _logits(model, seen.flip(-1), tile, overlap).flip(-1)
+            logits = torch.logaddexp(logits.log_softmax(1), mirrored.log_softmax(1)) - math.log(2)
         if logits.shape[-2:] != batch.shape[-2:]:
             logits = _resize(logits, batch.shape[-2:])
     # A clone made outside is an ordinary tensor, which later code may change in place.

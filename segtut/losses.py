@@ -318,6 +318,46 @@ class SumOfLosses(nn.Module):
         return f"factors={self.factors}"
 
 
+class ThinnedLoss(nn.Module):
+    """A loss on one pixel of every block of stride x stride, so that it costs stride**2 times less.
+
+    Neighboring pixels teach much the same. Image n of a batch gives the pixel number n of each of
+    its blocks, counted along the rows and then over again, so that a batch gives all of them. The
+    rows and columns that fill no block are left out.
+    Raises ValueError: a stride below 1, or a target smaller than a block.
+    """
+
+    def __init__(self, loss: nn.Module, stride: int) -> None:
+        super().__init__()
+        if stride < 1:
+            raise ValueError(f"the stride is {stride}; expected at least 1")
+        self.loss, self.stride = loss, stride
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the loss, a scalar. logits: (N, C, H, W), target: (N, H, W)."""
+        loss: Tensor = self.loss(self._thin(logits), self._thin(target))
+        return loss
+
+    def normalizer(self, target: Tensor) -> Tensor:
+        """Return the inner loss's normalizer over the pixels that are left. target: (N, H, W)."""
+        normalizer: Tensor = self.loss.normalizer(self._thin(target))  # type: ignore[operator]
+        return normalizer
+
+    def _thin(self, values: Tensor) -> Tensor:
+        k = self.stride
+        height, width = values.shape[-2] // k * k, values.shape[-1] // k * k
+        if not height or not width:
+            raise ValueError(
+                f"the target is {tuple(values.shape[-2:])}; expected at least {k} pixels a side"
+            )
+        values = values[..., :height, :width]
+        parts = [
+            image[..., number % k**2 // k :: k, number % k :: k]
+            for number, image in enumerate(values)
+        ]
+        return torch.stack(parts)
+
+
 _WEIGHTED = {"ce": CrossEntropyLoss, "focal": FocalLoss}
 _UNWEIGHTED = {"dice": DiceLoss, "tversky": TverskyLoss, "lovasz": LovaszSoftmaxLoss}
 

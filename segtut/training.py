@@ -609,6 +609,7 @@ def evaluate(
     *,
     shorter: int | None = None,
     flip: bool = False,
+    scales: Sequence[float] = (1.0,),
     batch_size: int = 8,
     precision: Precision = "auto",
     device: str | torch.device | None = None,
@@ -617,13 +618,17 @@ def evaluate(
     """Score ``model`` on every sample of ``dataset``, at the labels' own size.
 
     Images are resized to the shorter side ``shorter`` for the network, and its logits are brought
-    back to the size of the labels; the labels are never resized. With ``flip`` the probabilities of
-    the picture and of its mirror image are averaged. ``quick`` counts the confusion matrix only.
+    back to the size of the labels; the labels are never resized. ``scales`` are further factors of
+    that size, and with ``flip`` every picture is also seen mirrored: the probabilities of all views
+    are averaged. ``quick`` counts the confusion matrix only. Raises ``ValueError`` for no scale or
+    one that is not positive.
     Several processes share the samples, each taking every n-th, and sum their counts; all score
     the network of the first one, whose running statistics of normalization are the ones kept.
     """
     from accelerate import PartialState
 
+    if not scales or min(scales) <= 0:
+        raise ValueError(f"scales must be one or more factors above 0, not {tuple(scales)}")
     state = PartialState()
     device_ = torch.device(device) if device else state.device
     model.to(device_)
@@ -637,7 +642,7 @@ def evaluate(
     calibration = None if quick else CalibrationError()
     for images, target in _equal_sizes(dataset, batch_size, state):
         with autocast(device_, precision):
-            logits = _logits(model, to_network(images, device_), target.shape[-2:], shorter, flip)
+            logits = _averaged_logits(model, to_network(images, device_), shorter, scales, flip)
         target = target.to(device_)
         prediction = logits.max(1).indices  # on a CPU several times faster than argmax
         confusion.update(prediction, target)
@@ -651,20 +656,31 @@ def evaluate(
     return Scores(dataset.classes, confusion, boundary, calibration)
 
 
-def _logits(
-    model: nn.Module, images: Tensor, size: torch.Size, shorter: int | None, flip: bool
+def _averaged_logits(
+    model: nn.Module, images: Tensor, shorter: int | None, scales: Sequence[float], flip: bool
 ) -> Tensor:
-    """Float32 logits (N, C, *size) of images (N, 3, H, W)."""
-    if shorter is not None:
-        small = shorter_side((images.shape[-2], images.shape[-1]), shorter)
-        images = resize_image(images, small).contiguous(memory_format=torch.channels_last)
-    logits = model(images).float()
-    if flip:
-        mirrored = model(images.flip(-1)).float().flip(-1)
-        logits = torch.logaddexp(logits.log_softmax(1), mirrored.log_softmax(1))
-    if logits.shape[-2:] != size:
-        logits = F.interpolate(logits, size=tuple(size), mode="bilinear", align_corners=False)
-    return logits
+    """Float32 logits (N, C, H, W) of images (N, 3, H, W), seen at all scales and both ways round.
+
+    Those of several views are the logarithm of their mean probability, up to a constant.
+    """
+    size = (images.shape[-2], images.shape[-1])
+    height, width = size if shorter is None else shorter_side(size, shorter)
+    views = []
+    for scale in scales:
+        small = (max(1, round(height * scale)), max(1, round(width * scale)))
+        seen = resize_image(images, small).contiguous(memory_format=torch.channels_last)
+        views.append(model(seen).float())
+        if flip:
+            views.append(model(seen.flip(-1)).float().flip(-1))
+    if len(views) > 1:
+        views = [logits.log_softmax(1) for logits in views]
+    whole = [
+        logits
+        if logits.shape[-2:] == size
+        else F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
+        for logits in views
+    ]
+    return whole[0] if len(whole) == 1 else torch.stack(whole).logsumexp(0)
 
 
 def _equal_sizes(

@@ -15,6 +15,7 @@ from segtut.losses import (
     FocalLoss,
     LovaszSoftmaxLoss,
     SumOfLosses,
+    ThinnedLoss,
     TverskyLoss,
     build_loss,
     class_pixel_counts,
@@ -350,6 +351,7 @@ def test_building_a_loss_that_cannot_be_says_why(
         (lambda: FocalLoss(gamma=-1), "gamma is -1"),
         (lambda: TverskyLoss(alpha=0.5, beta=0.0), "beta above 0"),
         (lambda: SumOfLosses([]), "no terms"),
+        (lambda: ThinnedLoss(CrossEntropyLoss(), 0), "the stride is 0"),
     ],
 )
 def test_settings_out_of_range_say_what_was_expected(build: object, message: str) -> None:
@@ -424,3 +426,26 @@ def test_counts_without_pixels_have_no_weights(counts: list[int]) -> None:
     for weights in (median_frequency_weights, inverse_log_weights):
         with pytest.raises(ValueError, match="pixel counts"):
             weights(torch.tensor(counts))
+
+
+def test_thinned_loss_takes_every_pixel_of_a_block_from_some_image() -> None:
+    generator = torch.Generator().manual_seed(3)
+    logits = torch.randn(5, 4, 6, 10, generator=generator)
+    target = torch.randint(0, 4, (5, 6, 10), generator=generator)
+    target[:, :2] = 255
+    places = [(0, 0), (0, 1), (1, 0), (1, 1), (0, 0)]
+    seen = [(logits[n, :, y::2, x::2], target[n, y::2, x::2]) for n, (y, x) in enumerate(places)]
+    thin = torch.stack([z for z, _ in seen]), torch.stack([y for _, y in seen])
+    inner = CrossEntropyLoss(weight=torch.tensor([1.0, 2.0, 0.5, 3.0]))
+    loss = ThinnedLoss(inner, 2)
+    assert loss(logits, target).item() == pytest.approx(inner(*thin).item())
+    assert loss.normalizer(target).item() == pytest.approx(inner.normalizer(thin[1]).item())
+    assert ThinnedLoss(inner, 1)(logits, target).item() == inner(logits, target).item()
+
+
+def test_thinned_loss_leaves_out_what_fills_no_block() -> None:
+    logits, target = torch.randn(1, 3, 5, 7), torch.zeros(1, 5, 7, dtype=torch.int64)
+    loss = ThinnedLoss(CrossEntropyLoss(), 2)
+    assert loss.normalizer(target).item() == 2 * 3
+    with pytest.raises(ValueError, match="at least 8 pixels a side"):
+        ThinnedLoss(CrossEntropyLoss(), 8)(logits, target)

@@ -505,6 +505,33 @@ def test_flip_averages_probabilities() -> None:
     assert known.tolist() == [pytest.approx((certain + unsure) / 2, abs=1e-5)]
 
 
+def test_scales_average_the_probabilities_of_resized_pictures() -> None:
+    dataset, model = Blocks(3, sizes=((16, 24),)), ColorIsClass(lean=40.0)
+    scores = evaluate(model, dataset, scales=(0.5, 1.0), flip=True, **CPU)
+    predictions, truths = [], []
+    for image, mask in (dataset[index] for index in range(3)):
+        total = torch.zeros(1, 3, 16, 24)
+        for size in ((8, 12), (16, 24)):
+            seen = resize_image(image.as_subclass(Tensor), size)[None] / 255
+            for mirror in (False, True):
+                with torch.no_grad():
+                    view = model(seen.flip(-1)).flip(-1) if mirror else model(seen)
+                total += F.interpolate(view.log_softmax(1), (16, 24), mode="bilinear").exp()
+        valid = mask != VOID
+        truths.append(mask[valid].as_subclass(Tensor))
+        predictions.append(total.argmax(1)[0][valid])
+    expected = confusion_matrix(torch.cat(truths), torch.cat(predictions), labels=[0, 1, 2])
+    assert scores.confusion.matrix.tolist() == expected.tolist()
+    plain = evaluate(model, dataset, **CPU)
+    assert not torch.equal(plain.confusion.matrix, scores.confusion.matrix)
+
+
+@pytest.mark.parametrize("scales", [(), (1.0, 0.0), (-1.0,)])
+def test_scales_have_to_be_positive(scales: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match="above 0"):
+        evaluate(ColorIsClass(), Blocks(1), scales=scales, **CPU)
+
+
 def test_quick_evaluation_counts_the_confusion_alone() -> None:
     scores = evaluate(ColorIsClass(), Blocks(2), quick=True, **CPU)
     assert scores.boundary is None
