@@ -1,23 +1,31 @@
 """The checks behind the book's exercises: `check("4.4-iou", answer)` says what is wrong."""
 
 from segtut.exercises import (
+    background,
+    backpropagation,
     convolution_layer,
     data_preparation,
     evaluation,
+    fully_connected_layer,
     loss_functions,
     model,
+    pooling_layer,
     training,
 )
 from segtut.exercises.registry import Verdict, check, names
 
 __all__ = [
     "Verdict",
+    "background",
+    "backpropagation",
     "check",
     "convolution_layer",
     "data_preparation",
     "evaluation",
+    "fully_connected_layer",
     "loss_functions",
     "model",
     "names",
+    "pooling_layer",
     "training",
 ]

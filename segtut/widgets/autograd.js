@@ -104,15 +104,20 @@ function graphPicture(nodes) {
   const parts = {};
   const place = Object.fromEntries(nodes.map((node) => [node.name, node]));
   const lines = nodes.flatMap((node) => node.inputs.map((name) => ({ from: place[name], to: node })));
-  const svg = drawn("svg", { viewBox: "0 0 348 494", "aria-hidden": "true", style: "display:block;width:100%;height:auto" });
+  const heads = ["accent", "second"].map((color) => drawn(
+    "marker",
+    { id: `st-${color}-${Math.random().toString(36).slice(2)}`, viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 4, markerHeight: 4, orient: "auto-start-reverse" },
+    drawn("path", { d: "M0 0L8 4L0 8Z", style: `fill:var(--st-${color})` }),
+  ));
+  const svg = drawn("svg", { viewBox: "0 0 348 494", "aria-hidden": "true", style: "display:block;width:100%;height:auto;overflow:visible" }, drawn("defs", {}, ...heads));
   for (const line of lines) {
     line.node = drawn("line", {
-      x1: line.from.x, y1: line.from.y + (line.from.y === line.to.y ? 0 : BOX_HEIGHT / 2),
-      x2: line.to.x, y2: line.to.y - (line.from.y === line.to.y ? 0 : BOX_HEIGHT / 2),
+      x1: line.from.x - (line.from.y === line.to.y ? BOX_WIDTH / 2 : 0), y1: line.from.y + (line.from.y === line.to.y ? 0 : BOX_HEIGHT / 2),
+      x2: line.to.x + (line.from.y === line.to.y ? BOX_WIDTH / 2 : 0), y2: line.to.y - (line.from.y === line.to.y ? 0 : BOX_HEIGHT / 2),
     });
-    // The derivative stands at the middle of what is seen of the line.
+    // The derivative stands nearer to where it is sent, so that neighbors keep apart.
     line.text = drawn("text", {
-      x: (line.from.x + line.to.x) / 2, y: (line.from.y + line.to.y) / 2 + (line.from.y === line.to.y ? -6 : 4), "text-anchor": "middle",
+      x: 0.6 * line.from.x + 0.4 * line.to.x, y: 0.54 * line.from.y + 0.46 * line.to.y + (line.from.y === line.to.y ? -6 : 4), "text-anchor": "middle",
       style: "paint-order:stroke;stroke:var(--st-paper);stroke-width:5px;stroke-linejoin:round;fill:var(--st-second);font-size:12px;font-weight:600",
     });
     svg.append(line.node);
@@ -144,6 +149,8 @@ function graphPicture(nodes) {
       const active = stage.node === to.name && stage.kind !== "seed";
       const back = active && stage.kind === "backward";
       node.setAttribute("style", `stroke:var(${back ? "--st-second" : active ? "--st-accent" : "--st-line"});stroke-width:${active ? 3 : 1.5}`);
+      node.setAttribute("marker-end", active && !back ? `url(#${heads[0].id})` : "none");
+      node.setAttribute("marker-start", back ? `url(#${heads[1].id})` : "none");
       const sent = back && stage.sent.find((one) => one.to === from.name);
       text.textContent = sent ? `× ${figures(sent.slope)}` : "";
     }
@@ -206,9 +213,10 @@ function render({ model, el }) {
   let stages = [];
   let at = 0;
   const picture = graphPicture(nodes);
-  const graph = element("div", { class: "st-over", style: "cursor:default", tabindex: 0, role: "application", "aria-roledescription": "graph stepped with the arrow keys" }, picture.svg);
+  const graph = element("div", { style: "border-radius:0.3rem", tabindex: 0, role: "application", "aria-roledescription": "graph stepped with the arrow keys" }, picture.svg);
   const table = sentTable();
   const { node: sentenceNode, say } = sentence();
+  sentenceNode.style.minHeight = "clamp(2.9em, calc(8em - 10cqi), 5.7em)"; // the graph below keeps its place
   const progress = element("span", { style: "color:var(--st-soft)" });
   const end = () => stages.length - 1;
   const lossStage = () => stages.findIndex((stage) => stage.kind === "seed") - 1;
@@ -218,7 +226,7 @@ function render({ model, el }) {
     picture.show(stage);
     table.show(stage, node, settings.activation, settings.label);
     const spoken = text ?? says(stage, node, at === end(), settings.activation, settings.label);
-    say(spoken, stage.kind !== "backward" || at < end());
+    say(spoken, true);
     progress.textContent = `step ${at} of ${end()}`;
     graph.setAttribute("aria-label", `Graph, step ${at} of ${end()}. Arrow keys step, Home and End go to the ends.`);
     for (const [button, off] of [[back, at === 0], [on, at === end()], [loss, at === lossStage()], [all, at === end()], [update, at < end()]])
@@ -266,6 +274,7 @@ function render({ model, el }) {
   });
   root.append(
     element("div", { class: "st-row st-tight" }, back, on, loss, all, update, progress),
+    sentenceNode,
     element(
       "div",
       { class: "st-panels st-stack" },
@@ -275,7 +284,6 @@ function render({ model, el }) {
         { class: "st-panel" },
         element("div", { class: "st-row" }, activation.node, label.node),
         element("div", { style: "display:grid;grid-template-columns:repeat(4,minmax(0,1fr));gap:0.4rem 0.5rem;margin-bottom:0.9rem" }, ...FIELDS.map(([key]) => fields[key].node)),
-        sentenceNode,
         table.node,
       ),
     ),

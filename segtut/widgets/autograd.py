@@ -33,7 +33,7 @@ _NODES: tuple[tuple[str, str, tuple[str, ...], int, int], ...] = (
     ("z1", "multiply", ("u1", "h"), 266, 374),
     ("L", "cross-entropy", ("z0", "z1"), 174, 460),
 )
-_INPUTS = {"x1": 0.2, "x2": 0.9, "w1": 1.0, "w2": 0.5, "b": 0.1, "u0": 1.0, "u1": -0.5}
+_INPUTS = {"x1": 0.2, "x2": 0.9, "w1": 0.8, "w2": 0.5, "b": 0.1, "u0": 1.0, "u1": -0.5}
 
 
 class AutogradGraph(Figure):
@@ -122,7 +122,7 @@ class AutogradGraph(Figure):
             for other in entering:
                 ends = zip(places[other], places[name], strict=True)
                 axes.plot(*ends, color="#5b5c68", linewidth=1, zorder=0)
-            text = f"{name} = {tensors[name].item():.3f}\ngradient {tensors[name].grad:.3f}"
+            text = f"{name} = {tensors[name].item():.3f}\n∂ {tensors[name].grad:.3f}"
             box = {"boxstyle": "round", "facecolor": "#edeae1", "edgecolor": "#5b5c68"}
             axes.text(*places[name], text, ha="center", va="center", fontsize=8, bbox=box)
         axes.set_xlim(0, 348)

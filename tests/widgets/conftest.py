@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, Page, Route
 from segtut.data.palette import STREETS_PALETTE
 from segtut.widgets import (
     AugmentationExplorer,
+    AutogradGraph,
     ConvolutionGeometry,
     Descent,
     Figure,
@@ -106,6 +107,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "geometry": lambda: NetworkGeometry(draw_blocks()[0], **COLORS),
     "replay": lambda: record_training(),
     "metrics": MetricsPlayground,
+    "autograd": AutogradGraph,
     "pooling": PoolingShift,
     "kernel": lambda: KernelEditor(draw_blocks()[0]),
     "convolution": lambda: ConvolutionGeometry(draw_blocks(16, 16)[0]),
