@@ -27,6 +27,7 @@ from segtut import checkpoints
 from segtut.data.dataset import SegmentationDataset
 from segtut.data.transforms import resize_image, shorter_side
 from segtut.data.views import Augmented
+from segtut.inference import evaluating
 from segtut.losses import CrossEntropyLoss
 from segtut.metrics import BoundaryIoU, CalibrationError, ConfusionMatrix
 
@@ -635,21 +636,19 @@ def evaluate(
     if state.num_processes > 1:
         for buffer in model.buffers():
             torch.distributed.broadcast(buffer, src=0)
-    was_training = model.training
-    model.eval()
     confusion = ConfusionMatrix(dataset.num_classes)
     boundary = None if quick else BoundaryIoU(dataset.num_classes)
     calibration = None if quick else CalibrationError()
-    for images, target in _equal_sizes(dataset, batch_size, state):
-        with autocast(device_, precision):
-            logits = _averaged_logits(model, to_network(images, device_), shorter, scales, flip)
-        target = target.to(device_)
-        prediction = logits.max(1).indices  # on a CPU several times faster than argmax
-        confusion.update(prediction, target)
-        if boundary is not None and calibration is not None:
-            boundary.update(prediction, target)
-            calibration.update(logits, target)
-    model.train(was_training)
+    with evaluating(model):
+        for images, target in _equal_sizes(dataset, batch_size, state):
+            with autocast(device_, precision):
+                logits = _averaged_logits(model, to_network(images, device_), shorter, scales, flip)
+            target = target.to(device_)
+            prediction = logits.max(1).indices  # on a CPU several times faster than argmax
+            confusion.update(prediction, target)
+            if boundary is not None and calibration is not None:
+                boundary.update(prediction, target)
+                calibration.update(logits, target)
     metrics = [metric for metric in (confusion, boundary, calibration) if metric is not None]
     for metric in metrics:
         _sum_over_processes(metric.state(), state)

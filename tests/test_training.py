@@ -456,9 +456,9 @@ def test_evaluation_equals_a_plain_count() -> None:
 
 def test_batches_and_sizes_do_not_change_the_scores() -> None:
     dataset, model = Blocks(7, sizes=((16, 16), (16, 16), (20, 12))), small_unet("batch", seed=4)
-    model.train()
+    modes = [module.train(index % 2 == 0).training for index, module in enumerate(model.modules())]
     results = [evaluate(model, dataset, batch_size=size, **CPU) for size in (1, 3, 8)]
-    assert model.training
+    assert [module.training for module in model.modules()] == modes
     for other in results[1:]:
         assert torch.equal(other.confusion.matrix, results[0].confusion.matrix)
         assert other.boundary is not None
