@@ -135,7 +135,7 @@ def check_matrix(answer: Callable[[Tensor, int], Tensor]) -> str:
             raise Fault(f"a row has more than {side * side} weights: an output reads its window.")
         if ((found != 0) & (right == 0)).any():
             raise Fault("some weights stand in columns that the window does not cover: pixel "
-                        "(y, x) is column y * n + x; a window ends before the row does.")  # fmt: skip
+                        "(y, x) is column y * n + x; windows end before rows do.")  # fmt: skip
         raise Fault("the right columns are filled, with the wrong weights: row by row, the kernel.")
     return "times the flattened map it gives what conv2d gives."
 

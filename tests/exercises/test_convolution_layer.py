@@ -100,7 +100,7 @@ WRONG = [
     ("3.2.1-parameters", 7, "7 is not it"),
     ("3.2.1-matrix", lambda k, n: matrix(k, n).T, "transposed"),
     ("3.2.1-matrix", lambda k, n: matrix(k.flip(0, 1), n), "turned by 180"),
-    ("3.2.1-matrix", wrapping_matrix, "window ends before the row does"),
+    ("3.2.1-matrix", wrapping_matrix, "windows end before rows do"),
     ("3.2.1-matrix", lambda k, n: matrix(k.flip(1), n), "the wrong weights"),
     ("3.2.1-matrix", lambda k, n: torch.ones(len(matrix(k, n)), n**2), "more than"),
     ("3.2.1-matrix", lambda k, n: torch.tensor(toeplitz(range(n))), "outputs by pixels"),
