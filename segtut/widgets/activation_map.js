@@ -48,6 +48,13 @@ function compare(map, truth, threshold) {
   return { ...counts, iou: union ? counts.found / union : null };
 }
 
+// The packed bits of n pixels each of people and void, as labels 1, 255 and 0.
+function unpack(packed, n) {
+  const bit = (k) => (packed[k >> 3] >> (7 - (k & 7))) & 1;
+  const second = 8 * Math.ceil(n / 8);
+  return Uint8Array.from({ length: n }, (_, i) => (bit(i) ? 1 : bit(second + i) ? VOID : 0));
+}
+
 const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
 
 function heat(share) {
@@ -114,8 +121,9 @@ const signed = (value) => (value < 0 ? "−" : "") + Math.abs(value).toFixed(2);
 function render({ model, el }) {
   const [height, width, h, w] = model.get("size");
   const [weights, steps, bias] = [model.get("weights"), model.get("steps"), model.get("bias")];
-  const [allFeatures, allLabels] = [bytes(model, "features"), bytes(model, "labels")];
   const scenes = model.get("pictures");
+  const allFeatures = bytes(model, "features");
+  const allLabels = unpack(bytes(model, "labels"), scenes.length * height * width);
   const depth = weights.length * h * w;
   const featuresOf = (scene) => allFeatures.subarray(scene * depth, (scene + 1) * depth);
   const on = weights.map(() => true);
@@ -200,5 +208,5 @@ function render({ model, el }) {
   update();
 }
 
-export { activation, compare, upsample };
+export { activation, compare, unpack, upsample };
 export default { render };

@@ -10,6 +10,7 @@ import traitlets
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from segtut.data.dataset import VOID
 from segtut.widgets.base import Figure, image_array, jpeg_url, label_array
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class ActivationMap(Figure):
 
     pictures = traitlets.List(traitlets.Unicode()).tag(sync=True)
     labels = traitlets.Bytes().tag(sync=True)
+    """One bit a pixel: all people first, then all void; eight pixels a byte, the first highest."""
     features = traitlets.Bytes().tag(sync=True)
     steps = traitlets.List(traitlets.Float()).tag(sync=True)
     """What one step of each feature's bytes stands for."""
@@ -64,7 +66,7 @@ class ActivationMap(Figure):
             classes=list(_CLASSES),
             colors=bytes(768),
             pictures=[jpeg_url(pixels) for pixels in self._pixels],
-            labels=labels.tobytes(),
+            labels=b"".join(np.packbits(labels == value).tobytes() for value in (1, VOID)),
             features=coded.numpy().tobytes(),
             steps=steps.tolist(),
             weights=[float(weight) for weight in weights],
@@ -93,11 +95,14 @@ class ActivationMap(Figure):
         drawing = Drawing(figsize=(7, 2.0), layout="constrained")
         height, width = self.size[:2]
         activation = interpolate(self.maps()[:1, None], (height, width), mode="bilinear")[0, 0]
-        labels = np.frombuffer(self.labels, np.uint8).reshape(-1, height, width)[0]
+        people = np.unpackbits(np.frombuffer(self.labels, np.uint8))[: height * width]
         panels = (
             ("Scene", self._pixels[0]),
             ("Activation map", activation.numpy()),
-            ("Above 0 (pale), people (dark)", (activation > 0).numpy() + 2.0 * (labels == 1)),
+            (
+                "Above 0 (pale), people (dark)",
+                (activation > 0).numpy() + 2.0 * people.reshape(height, width),
+            ),
         )
         for axes, (title, pixels) in zip(drawing.subplots(1, 3), panels, strict=True):
             axes.imshow(pixels, cmap="magma" if "map" in title else "Blues")
