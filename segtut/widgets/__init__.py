@@ -3,6 +3,7 @@
 from segtut.widgets.augmentation import AugmentationExplorer
 from segtut.widgets.autograd import AutogradGraph
 from segtut.widgets.base import Figure
+from segtut.widgets.boundary import ColorBoundary
 from segtut.widgets.convolution import ConvolutionGeometry
 from segtut.widgets.descent import Descent
 from segtut.widgets.geometry import NetworkGeometry
@@ -17,6 +18,7 @@ from segtut.widgets.replay import TrainingReplay
 __all__ = [
     "AugmentationExplorer",
     "AutogradGraph",
+    "ColorBoundary",
     "ConvolutionGeometry",
     "Descent",
     "Figure",

@@ -17,6 +17,7 @@ from segtut.data.palette import STREETS_PALETTE
 from segtut.widgets import (
     AugmentationExplorer,
     AutogradGraph,
+    ColorBoundary,
     ConvolutionGeometry,
     Descent,
     Figure,
@@ -107,6 +108,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "geometry": lambda: NetworkGeometry(draw_blocks()[0], **COLORS),
     "replay": lambda: record_training(),
     "metrics": MetricsPlayground,
+    "boundary": lambda: ColorBoundary(draw_blocks()[0][None], draw_blocks()[1][None], **COLORS),
     "autograd": AutogradGraph,
     "pooling": PoolingShift,
     "kernel": lambda: KernelEditor(draw_blocks()[0]),
