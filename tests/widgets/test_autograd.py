@@ -25,7 +25,9 @@ def table(page) -> list[list[str]]:
 def boxes(page) -> dict[str, list[str]]:
     """Value and gradient in the picture's boxes, by node."""
     texts = [group.locator("text").all_text_contents() for group in page.locator("svg g").all()]
-    return {name: [text.replace("−", "-") for text in rest[:2]] for name, *rest in texts}
+    plain = str.maketrans("₀₁₂−", "012-")
+    texts = [[text.translate(plain) for text in box] for box in texts]
+    return {name: rest[:2] for name, *rest in texts}
 
 
 def button(page, name: str):
@@ -105,7 +107,7 @@ def test_arrow_keys_step_both_ways(open_figure) -> None:
 def test_mouse_steps_to_where_h_is_used_twice(open_figure) -> None:
     page = open_figure(AutogradGraph())
     for _ in range(4):
-        button(page, "step").click()
+        button(page, "step ▶").click()
     tensors = AutogradGraph()._tensors()
     assert "h is used twice" in shown(page)
     assert table(page)[1] == [
