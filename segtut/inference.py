@@ -1,4 +1,7 @@
-"""Label images of any size with a trained network, folders of them, or export the network."""
+"""Label images of any size with a trained network, folders of them, or export the network.
+
+`export_onnx` is for other programs, `export_program` for the pages of this book.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,17 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
+
+from segtut.program import Program, export_program
+
+__all__ = [
+    "FolderReport",
+    "Program",
+    "export_onnx",
+    "export_program",
+    "predict",
+    "predict_folder",
+]
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
@@ -69,7 +83,7 @@ def predict(
     tensors = [*model.parameters(), *model.buffers()]
     batch = image[None].to(tensors[0].device if tensors else image.device)
     batch = batch / 255 if batch.dtype == torch.uint8 else batch.float()
-    with _evaluating(model), torch.inference_mode():
+    with evaluating(model), torch.inference_mode():
         seen = batch if size is None else _resize(batch, _scaled_size(batch, size))
         logits = _logits(model, seen, tile, overlap)
         if flip:
@@ -263,7 +277,8 @@ def _resize(images: Tensor, size: Sequence[int]) -> Tensor:
 
 
 @contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put the network into evaluation mode, and afterwards each of its modules back as it was."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:

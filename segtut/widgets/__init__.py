@@ -1,5 +1,6 @@
 """Interactive figures: each runs in JupyterLab and, without a kernel, in the built page."""
 
+from segtut.widgets.activation_map import ActivationMap
 from segtut.widgets.augmentation import AugmentationExplorer
 from segtut.widgets.autograd import AutogradGraph
 from segtut.widgets.base import Figure
@@ -9,6 +10,7 @@ from segtut.widgets.descent import Descent
 from segtut.widgets.geometry import NetworkGeometry
 from segtut.widgets.grid import GridScores
 from segtut.widgets.kernel import KernelEditor
+from segtut.widgets.live import LiveNetwork
 from segtut.widgets.loss_curves import LossCurves
 from segtut.widgets.metrics import MetricsPlayground
 from segtut.widgets.pooling import PoolingShift
@@ -16,6 +18,7 @@ from segtut.widgets.regions import RegionGrower
 from segtut.widgets.replay import TrainingReplay
 
 __all__ = [
+    "ActivationMap",
     "AugmentationExplorer",
     "AutogradGraph",
     "ColorBoundary",
@@ -24,6 +27,7 @@ __all__ = [
     "Figure",
     "GridScores",
     "KernelEditor",
+    "LiveNetwork",
     "LossCurves",
     "MetricsPlayground",
     "NetworkGeometry",

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 _HERE = Path(__file__).parent
 _INVENTED = (255, 0, 214)  # a label that is neither a class nor void; no palette has this color
-_LARGEST_STATE = 300_000
 
 # The picture stays hidden where the figure itself runs, and stands in for it on paper.
 _STATIC_STYLE = (
@@ -39,11 +38,13 @@ _STATIC_STYLE = (
 class Figure(anywidget.AnyWidget):
     """An interactive figure that runs in JupyterLab and, without a kernel, in the built page.
 
-    A subclass names its script; `base.js` is put before it and `base.css` styles all figures.
-    All state travels with the page, so it is held below 300 kB.
+    A subclass names its script; `base.js` and the scripts it builds on are put before it, and
+    `base.css` styles all figures. All state travels with the page, so it is held below 300 kB.
     """
 
     _script: ClassVar[str]
+    _builds_on: ClassVar[tuple[str, ...]] = ()
+    _largest_state: ClassVar[int] = 300_000
     _css = (_HERE / "base.css").read_text(encoding="utf-8")
 
     classes = traitlets.List(traitlets.Unicode()).tag(sync=True)
@@ -52,7 +53,7 @@ class Figure(anywidget.AnyWidget):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         if "_script" in vars(cls):  # not in the classes that traitlets derives for an instance
-            parts = (_HERE / name for name in ("base.js", cls._script))
+            parts = (_HERE / name for name in ("base.js", *cls._builds_on, cls._script))
             cls._esm = "\n".join(part.read_text(encoding="utf-8") for part in parts)
         super().__init_subclass__(**kwargs)
 
@@ -92,10 +93,10 @@ class Figure(anywidget.AnyWidget):
     def _require_light_state(self) -> None:
         """Raise ValueError when the page would have to carry too much."""
         weight = state_weight(self)
-        if weight > _LARGEST_STATE:
+        if weight > self._largest_state:
             raise ValueError(
                 f"{type(self).__name__} would put {weight // 1000} kB into the page, expected at "
-                f"most {_LARGEST_STATE // 1000} kB: give it smaller or fewer pictures"
+                f"most {self._largest_state // 1000} kB: give it smaller or fewer pictures"
             )
 
 

@@ -14,7 +14,9 @@ from ipywidgets.embed import dependency_state
 from playwright.sync_api import Browser, Page, Route
 
 from segtut.data.palette import STREETS_PALETTE
+from segtut.models import UNet
 from segtut.widgets import (
+    ActivationMap,
     AugmentationExplorer,
     AutogradGraph,
     ColorBoundary,
@@ -23,6 +25,7 @@ from segtut.widgets import (
     Figure,
     GridScores,
     KernelEditor,
+    LiveNetwork,
     LossCurves,
     MetricsPlayground,
     NetworkGeometry,
@@ -103,7 +106,30 @@ def record_training(frames: int = 20, pictures: int = 3) -> TrainingReplay:
     )
 
 
+def make_live_network() -> LiveNetwork:
+    """A network that has learned nothing, and two pictures with a thing to cut out."""
+    torch.manual_seed(0)
+    image, target = draw_blocks(40, 56)
+    target[20:26, 20:24] = CLASSES.index("car")
+    images = torch.stack([image, 255 - image])
+    names = ("first", "second")
+    return LiveNetwork(
+        UNet(8, width=6, depth=3), images, target.expand(2, -1, -1), names=names, **COLORS
+    )
+
+
+def read_features() -> ActivationMap:
+    """Four scenes and sixteen features of a quarter of their size, as in the book."""
+    generator = torch.Generator().manual_seed(2)
+    image, target = draw_blocks()
+    images, people = image.expand(4, -1, -1, -1), torch.where(target == 255, 255, target == 7)
+    features = torch.rand(4, 16, 24, 32, generator=generator)
+    weights = torch.randn(16, generator=generator)
+    return ActivationMap(images, people.expand(4, -1, -1), features, weights, -0.5)
+
+
 FIGURES: dict[str, Callable[[], Figure]] = {
+    "activation_map": lambda: read_features(),
     "augmentation": lambda: AugmentationExplorer(*draw_blocks(), **COLORS),
     "geometry": lambda: NetworkGeometry(draw_blocks()[0], **COLORS),
     "replay": lambda: record_training(),
@@ -117,6 +143,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "descent": lambda: Descent(*draw_pixels(), name="blueness", label="sky"),
     "regions": lambda: RegionGrower(*draw_blocks(), **COLORS, seed=(70, 60)),
     "grid": GridScores,
+    "live": make_live_network,
 }
 
 

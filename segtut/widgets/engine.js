@@ -1,0 +1,242 @@
+// Runs the programs of segtut.program: a U-Net on the pixels of the page, nothing else needed.
+
+// All of the engine is inside one function, so that its own text can be sent to a worker.
+function makeEngine() {
+  // float16 to float32: sign, five bits of exponent, ten of fraction.
+  function fromHalf(halves) {
+    return Float32Array.from(halves, (half) => {
+      const [sign, exponent, fraction] = [half >> 15 ? -1 : 1, (half >> 10) & 31, half & 1023];
+      const size = exponent ? 2 ** (exponent - 15) * (1 + fraction / 1024) : 2 ** -14 * (fraction / 1024);
+      return sign * size;
+    });
+  }
+
+  // A map of numbers, each channel inside a rim of zeros one value wide: what padding sees.
+  function makeMap(channels, height, width) {
+    const stride = width + 2;
+    return { channels, height, width, stride, plane: (height + 2) * stride, data: new Float64Array(channels * (height + 2) * stride) };
+  }
+
+  // Where row y of a channel begins, inside the rim.
+  const row = (map, channel, y) => channel * map.plane + (y + 1) * map.stride + 1;
+
+  // out[y] += 3x3 kernels times the rows around y, for two output channels at a time: the three
+  // columns of the picture under the kernel move along in local variables.
+  function addRows(source, target, weights, y, first, second) {
+    const { stride, plane, data, channels } = source;
+    const [out, width] = [target.data, target.width];
+    const [start, other] = [row(target, first, y), row(target, second, y)];
+    for (let channel = 0; channel < channels; channel++) {
+      const a = (first * channels + channel) * 9;
+      const b = (second * channels + channel) * 9;
+      const a0 = weights[a], a1 = weights[a + 1], a2 = weights[a + 2];
+      const a3 = weights[a + 3], a4 = weights[a + 4], a5 = weights[a + 5];
+      const a6 = weights[a + 6], a7 = weights[a + 7], a8 = weights[a + 8];
+      const b0 = weights[b], b1 = weights[b + 1], b2 = weights[b + 2];
+      const b3 = weights[b + 3], b4 = weights[b + 4], b5 = weights[b + 5];
+      const b6 = weights[b + 6], b7 = weights[b + 7], b8 = weights[b + 8];
+      const above = channel * plane + y * stride, here = above + stride, below = here + stride;
+      let p0 = data[above], p1 = data[above + 1];
+      let p3 = data[here], p4 = data[here + 1];
+      let p6 = data[below], p7 = data[below + 1];
+      for (let x = 0; x < width; x++) {
+        const p2 = data[above + x + 2], p5 = data[here + x + 2], p8 = data[below + x + 2];
+        out[start + x] += (a0 * p0 + a1 * p1 + a2 * p2) + (a3 * p3 + a4 * p4 + a5 * p5) + (a6 * p6 + a7 * p7 + a8 * p8);
+        out[other + x] += (b0 * p0 + b1 * p1 + b2 * p2) + (b3 * p3 + b4 * p4 + b5 * p5) + (b6 * p6 + b7 * p7 + b8 * p8);
+        p0 = p1; p1 = p2; p3 = p4; p4 = p5; p6 = p7; p7 = p8;
+      }
+    }
+  }
+
+  function addPoints(source, target, weights, y, channel, stride) {
+    const [data, out, width] = [source.data, target.data, target.width];
+    const start = row(target, channel, y);
+    for (let from = 0; from < source.channels; from++) {
+      const weight = weights[channel * source.channels + from];
+      const begin = row(source, from, stride * y);
+      for (let x = 0; x < width; x++) out[start + x] += weight * data[begin + stride * x];
+    }
+  }
+
+  // One output channel, tap by tap: for strides, and for the odd channel that has no partner.
+  function addChannel(source, target, weights, y, channel, stride) {
+    const start = row(target, channel, y);
+    for (let from = 0; from < source.channels; from++)
+      for (let tap = 0; tap < 9; tap++) {
+        const weight = weights[(channel * source.channels + from) * 9 + tap];
+        const begin = row(source, from, stride * y + Math.floor(tap / 3) - 1) + (tap % 3) - 1;
+        for (let x = 0; x < target.width; x++) target.data[start + x] += weight * source.data[begin + stride * x];
+      }
+  }
+
+  function convolution(source, target, { kernel, stride, channels, relu, at }, weights) {
+    const [entering, leaving] = channels;
+    const end = at + leaving * entering * kernel * kernel;
+    const kernels = weights.subarray(at, end);
+    const biases = weights.subarray(end, end + leaving);
+    const out = target.data;
+    const paired = kernel === 3 && stride === 1 ? leaving - (leaving % 2) : 0;
+    for (let y = 0; y < target.height; y++) {
+      for (let channel = 0; channel < leaving; channel++) {
+        const start = row(target, channel, y);
+        out.fill(biases[channel], start, start + target.width);
+      }
+      for (let channel = 0; channel < paired; channel += 2) addRows(source, target, kernels, y, channel, channel + 1);
+      for (let channel = paired; channel < leaving; channel++)
+        if (kernel === 1) addPoints(source, target, kernels, y, channel, stride);
+        else addChannel(source, target, kernels, y, channel, stride);
+      if (!relu) continue;
+      for (let channel = 0; channel < leaving; channel++) {
+        const start = row(target, channel, y);
+        for (let x = start; x < start + target.width; x++) if (out[x] < 0) out[x] = 0;
+      }
+    }
+  }
+
+  // target(channel, y, x) = value(channel, y, x), for every place of the target.
+  function fill(target, value) {
+    for (let channel = 0; channel < target.channels; channel++)
+      for (let y = 0; y < target.height; y++) {
+        const start = row(target, channel, y);
+        for (let x = 0; x < target.width; x++) target.data[start + x] = value(channel, y, x);
+      }
+  }
+
+  const read = (map, channel, y, x) => map.data[row(map, channel, y) + x];
+
+  // What each operation gives: the shape of its map, and the numbers in it.
+  const OPERATIONS = {
+    normalize: {
+      shape: ([image]) => [image.channels, image.height, image.width],
+      run: ([image], target, { mean, std }) => fill(target, (c, y, x) => (read(image, c, y, x) - mean[c]) / std[c]),
+    },
+    convolution: {
+      shape: ([source], { channels, stride }) => [channels[1], Math.ceil(source.height / stride), Math.ceil(source.width / stride)],
+      run: ([source], target, operation, weights) => convolution(source, target, operation, weights),
+    },
+    pool: {
+      shape: ([source]) => [source.channels, Math.ceil(source.height / 2), Math.ceil(source.width / 2)],
+      run: ([source], target) => {
+        // Rounded up: the last square of an odd side has one row or column, counted twice here.
+        const [bottom, right] = [source.height - 1, source.width - 1];
+        fill(target, (c, y, x) => {
+          const [lower, further] = [Math.min(2 * y + 1, bottom), Math.min(2 * x + 1, right)];
+          return Math.max(
+            read(source, c, 2 * y, 2 * x), read(source, c, 2 * y, further),
+            read(source, c, lower, 2 * x), read(source, c, lower, further),
+          );
+        });
+      },
+    },
+    nearest: {
+      shape: ([source]) => [source.channels, 2 * source.height, 2 * source.width],
+      run: ([source], target) => fill(target, (c, y, x) => read(source, c, y >> 1, x >> 1)),
+    },
+    bilinear: {
+      shape: ([source]) => [source.channels, 2 * source.height, 2 * source.width],
+      // A fine pixel's center lies a quarter of a coarse pixel from the one it is in.
+      run: ([source], target) => fill(target, (c, y, x) => {
+        const [row, column] = [y >> 1, x >> 1];
+        const above = Math.min(source.height - 1, Math.max(0, row + (y % 2 ? 1 : -1)));
+        const beside = Math.min(source.width - 1, Math.max(0, column + (x % 2 ? 1 : -1)));
+        return (
+          0.75 * (0.75 * read(source, c, row, column) + 0.25 * read(source, c, row, beside)) +
+          0.25 * (0.75 * read(source, c, above, column) + 0.25 * read(source, c, above, beside))
+        );
+      }),
+    },
+    crop: {
+      shape: ([source, like]) => [source.channels, Math.min(source.height, like.height), Math.min(source.width, like.width)],
+      run: ([source], target) => fill(target, (c, y, x) => read(source, c, y, x)),
+    },
+    concat: {
+      shape: (sources) => [sources.reduce((sum, map) => sum + map.channels, 0), sources[0].height, sources[0].width],
+      run: (sources, target) => {
+        let at = 0;
+        for (const source of sources) {
+          target.data.set(source.data, at);
+          at += source.data.length;
+        }
+      },
+    },
+  };
+
+  // A function from pixels (3, H, W), 0-1, to logits (C, H, W). Its maps are kept for the next run.
+  function load(operations, weights) {
+    let maps = [];
+    return (pixels, height, width) => {
+      if (!maps[0] || maps[0].height !== height || maps[0].width !== width) maps = [makeMap(3, height, width)];
+      fill(maps[0], (c, y, x) => pixels[(c * height + y) * width + x]);
+      for (const operation of operations) {
+        const sources = operation.in.map((number) => maps[number]);
+        const { shape, run } = OPERATIONS[operation.op];
+        maps[operation.out] ??= makeMap(...shape(sources, operation));
+        run(sources, maps[operation.out], operation, weights);
+      }
+      const last = maps[operations.at(-1).out];
+      const logits = new Float32Array(last.channels * height * width);
+      for (let channel = 0; channel < last.channels; channel++)
+        for (let y = 0; y < height; y++) {
+          const start = row(last, channel, y);
+          logits.set(last.data.subarray(start, start + width), (channel * height + y) * width);
+        }
+      return logits;
+    };
+  }
+
+  return { fromHalf, load };
+}
+
+// In a worker: the first message brings the network, each later one a picture.
+function serve() {
+  let network = null;
+  onmessage = ({ data }) => {
+    if (data.operations) network = makeEngine().load(data.operations, data.weights);
+    else {
+      const started = performance.now();
+      const logits = network(data.pixels, data.height, data.width);
+      postMessage({ logits, milliseconds: performance.now() - started }, [logits.buffer]);
+    }
+  };
+}
+
+// A network that runs beside the page, in a worker, or in the page where workers are refused.
+// `run(pixels, height, width)` promises { logits, milliseconds }; one call at a time.
+function startNetwork(operations, halves) {
+  const weights = makeEngine().fromHalf(halves);
+  let here = null;
+  const runHere = (picture) => {
+    here ??= makeEngine().load(operations, weights);
+    const started = performance.now();
+    const logits = here(picture.pixels, picture.height, picture.width);
+    return { logits, milliseconds: performance.now() - started };
+  };
+  let worker = startWorker();
+  worker?.postMessage({ operations, weights });
+  const run = (pixels, height, width) =>
+    new Promise((resolve) => {
+      const picture = { pixels, height, width };
+      if (!worker) return resolve(runHere(picture));
+      worker.onmessage = ({ data }) => resolve(data);
+      worker.onerror = (event) => {
+        event.preventDefault();
+        worker.terminate();
+        worker = null;
+        resolve(runHere(picture));
+      };
+      worker.postMessage(picture);
+    });
+  return { run, stop: () => worker?.terminate(), beside: () => worker !== null };
+}
+
+// null where the browser or the page's policy has no workers.
+function startWorker() {
+  const url = URL.createObjectURL(new Blob([`${makeEngine}\n(${serve})();`], { type: "text/javascript" }));
+  try {
+    return new Worker(url);
+  } catch {
+    return null;
+  } finally {
+    setTimeout(() => URL.revokeObjectURL(url), 10000);
+  }
+}
