@@ -278,7 +278,7 @@ function render({ model, el }) {
     element(
       "div",
       { class: "st-panels st-stack" },
-      panel("Value on top, ∂ = the loss's gradient below; arrow keys step", graph),
+      panel("Values, and ∂: the gradient of L. Arrow keys step", graph),
       element(
         "div",
         { class: "st-panel" },
