@@ -81,7 +81,9 @@ const STYLE = `
 .st-under img { filter: grayscale(1) contrast(0.6) brightness(1.25); }
 .st-panel .st-under canvas { position: absolute; inset: 0; width: 100%; height: 100%; image-rendering: pixelated; }
 .st-features { display: grid; grid-template-columns: repeat(8, minmax(0, 1fr)); gap: 0.4rem; border: 0; padding: 0; margin: 0.2rem 0 0; min-width: 0; }
-.st-features legend { padding: 0; margin: 0 0 0.2rem; font-size: 0.82rem; color: var(--st-soft); width: auto; }
+.segtut-figure .st-tiles { margin-bottom: 0; }
+.segtut-figure .st-tiles dd { margin: 0; }
+.st-features legend { float: left; grid-column: 1 / -1; padding: 0; margin: 0 0 0.2rem; font-size: 0.82rem; color: var(--st-soft); width: auto; }
 .st-feature { display: block; margin: 0; cursor: pointer; font-size: 0.78rem; line-height: 1.25; }
 .st-feature canvas { display: block; width: 100%; height: auto; border-radius: 0.25rem; image-rendering: pixelated; }
 .st-feature span { display: flex; gap: 0.25rem; align-items: center; }
@@ -127,7 +129,8 @@ function render({ model, el }) {
   const depth = weights.length * h * w;
   const featuresOf = (scene) => allFeatures.subarray(scene * depth, (scene + 1) * depth);
   const on = weights.map(() => true);
-  const state = { scene: 0, threshold: 0 };
+  const first = Math.max(...activation(featuresOf(0), steps, weights, bias, on));
+  const state = { scene: 0, threshold: Math.round(10 * first) / 20 }; // half of the maximum
   // Limits of colors and slider: those of all scenes with all features on.
   const every = scenes.flatMap((_, scene) => activation(featuresOf(scene), steps, weights, bias, on));
   const [low, high] = [Math.floor(Math.min(...every)), Math.ceil(Math.max(...every))];
@@ -175,7 +178,7 @@ function render({ model, el }) {
     change: (value) => { state.scene = value; update(); },
   });
   const threshold = slider({
-    label: "Threshold", min: low, max: high, step: 0.05, value: 0, format: signed,
+    label: "Threshold", min: low, max: high, step: 0.05, value: state.threshold, format: signed,
     change: (value) => { state.threshold = value; update(); },
   });
   const strongest = weights.indexOf(Math.max(...weights));

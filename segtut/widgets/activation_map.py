@@ -86,7 +86,7 @@ class ActivationMap(Figure):
         """What the static picture shows, in words."""
         return (
             f"A street, the activation map for {_CLASSES[1]} that {len(self.weights)} features "
-            "add up to, and where the map lies above zero, beside the labeled people."
+            "add up to, and where it lies above half of its maximum, beside the labeled people."
         )
 
     def _draw(self) -> Drawing:
@@ -96,12 +96,13 @@ class ActivationMap(Figure):
         height, width = self.size[:2]
         activation = interpolate(self.maps()[:1, None], (height, width), mode="bilinear")[0, 0]
         people = np.unpackbits(np.frombuffer(self.labels, np.uint8))[: height * width]
+        above = activation > activation.max() / 2
         panels = (
             ("Scene", self._pixels[0]),
             ("Activation map", activation.numpy()),
             (
-                "Above 0 (pale), people (dark)",
-                (activation > 0).numpy() + 2.0 * people.reshape(height, width),
+                "Above half (pale), people (dark)",
+                above.numpy() + 2.0 * people.reshape(height, width),
             ),
         )
         for axes, (title, pixels) in zip(drawing.subplots(1, 3), panels, strict=True):

@@ -36,9 +36,15 @@ function pooled(values, kind, times) {
   return times ? pooled(pool(values, kind), kind, times - 1) : values;
 }
 
-// The answer at each column: each pooled value copied to the columns it stands for.
+// The answer at each column: interpolated between the outputs, as networks do with their logits.
 function answer(values, kind, times) {
-  return pooled(values, kind, times).flatMap((value) => new Array(2 ** times).fill(value));
+  const outputs = pooled(values, kind, times);
+  const m = outputs.length;
+  return values.map((_, k) => {
+    const place = (k + 0.5) / 2 ** times - 0.5 + m;
+    const first = Math.floor(place);
+    return outputs[first % m] * (1 - (place - first)) + outputs[(first + 1) % m] * (place - first);
+  });
 }
 
 // Shift the row, pool it, compare with the answer at shift 0 moved along.
@@ -50,34 +56,46 @@ function compare(values, kind, times, shift) {
   return { found, expected, mean, changed: change.map((value) => value > TOLERANCE) };
 }
 
-// Bars over the columns; `comparison` adds where the bars ought to be and marks what changed.
-function drawRow(node, width, { values, cell, comparison, cursor }) {
-  const [left, top, height] = [2, 6, 62];
-  const step = (width - 2 * left) / values.length;
-  const x = (k) => left + k * step;
-  const y = (value) => top + (1 - value) * (height - top - 8);
-  const bottom = y(0);
-  const parts = [];
-  for (let k = 0; k < values.length; k += cell) {
-    const bar = { x: x(k) + 0.5, y: y(values[k]), width: cell * step - 1, height: bottom - y(values[k]) };
-    parts.push(drawn("rect", { class: "st-box", ...bar }));
-  }
-  parts.push(drawn("line", { class: "st-axis", x1: left, x2: width - left, y1: bottom, y2: bottom }));
-  if (comparison) {
-    comparison.changed.forEach((changed, k) => {
-      if (!changed) return;
-      const [a, b] = [values[k], comparison.expected[k]].sort((p, q) => p - q);
-      parts.push(
-        drawn("rect", { class: "st-changed", x: x(k) + 0.5, y: y(b), width: step - 1, height: Math.max(1, y(a) - y(b)) }),
-        drawn("circle", { class: "st-mark", cx: x(k) + step / 2, cy: bottom + 5, r: 2.5 }),
-      );
-    });
-    const points = comparison.expected.flatMap((value, k) => [`${x(k)},${y(value)}`, `${x(k + 1)},${y(value)}`]);
-    parts.push(drawn("polyline", { class: "st-line st-other", points: points.join(" ") }));
-  }
-  if (cursor !== undefined)
-    parts.push(drawn("rect", { class: "st-cursor", x: x(cursor), y: top - 4, width: step, height: bottom - top + 8, rx: 2 }));
-  node.setAttribute("height", height);
+const [LEFT, TOP, HEIGHT] = [2, 7, 64];
+const BOTTOM = HEIGHT - 10;
+const heightOf = (value) => BOTTOM - value * (BOTTOM - TOP);
+
+function baseline(width) {
+  return drawn("line", { class: "st-axis", x1: LEFT, x2: width - LEFT, y1: BOTTOM, y2: BOTTOM });
+}
+
+// The row before pooling: a bar a column, the cursor around one of them.
+function drawBars(node, width, values, cursor) {
+  const step = (width - 2 * LEFT) / values.length;
+  const bars = values.map((value, k) =>
+    drawn("rect", { class: "st-box", x: LEFT + k * step + 0.5, y: heightOf(value), width: step - 1, height: BOTTOM - heightOf(value) }));
+  const frame = drawn("rect", { class: "st-cursor", x: LEFT + cursor * step, y: TOP - 4, width: step, height: BOTTOM - TOP + 8, rx: 2 });
+  node.setAttribute("height", HEIGHT);
+  node.replaceChildren(...bars, baseline(width), frame);
+}
+
+// A layer's answer: its outputs as dots, the line between them, the line it should be, dashed, and
+// what lies between the two lines where they differ.
+function drawAnswer(node, width, outputs, { found, expected, changed }) {
+  const step = (width - 2 * LEFT) / found.length;
+  const middle = (k) => LEFT + (k + 0.5) * step;
+  const cell = found.length / outputs.length;
+  const line = (values) => values.map((value, k) => `${middle(k)},${heightOf(value)}`).join(" ");
+  const parts = [baseline(width)];
+  changed.forEach((differs, k) => {
+    if (!differs) return;
+    const [high, low] = [Math.max(found[k], expected[k]), Math.min(found[k], expected[k])];
+    parts.push(
+      drawn("rect", { class: "st-changed", x: middle(k) - step / 2 + 0.5, y: heightOf(high), width: step - 1, height: heightOf(low) - heightOf(high) }),
+      drawn("circle", { class: "st-mark", cx: middle(k), cy: BOTTOM + 6, r: 2.5 }),
+    );
+  });
+  parts.push(
+    drawn("polyline", { class: "st-line st-other", points: line(expected) }),
+    drawn("polyline", { class: "st-line", points: line(found) }),
+    ...outputs.map((value, i) => drawn("circle", { class: "st-dot", cx: LEFT + (i + 0.5) * cell * step, cy: heightOf(value), r: 4 })),
+  );
+  node.setAttribute("height", HEIGHT);
   node.replaceChildren(...parts);
 }
 
@@ -105,13 +123,13 @@ function editable(state, changed) {
   };
   const show = () => {
     const values = current();
-    drawRow(svg, svg.clientWidth || 320, { values, cell: 1, cursor });
+    drawBars(svg, svg.clientWidth || 320, values, cursor);
     node.setAttribute("aria-label", `Row of the feature map, column ${cursor + 1} of ${values.length}: ${values[cursor].toFixed(2)}. Left and right move, up and down change the value.`);
   };
   const follow = (event) => {
     const box = svg.getBoundingClientRect();
     cursor = Math.min(COLUMNS - 1, Math.max(0, Math.floor(((event.clientX - box.left) / box.width) * COLUMNS)));
-    set(cursor, 1 - (event.clientY - box.top - 6) / (box.height - 14));
+    set(cursor, (BOTTOM - (event.clientY - box.top)) / (BOTTOM - TOP));
   };
   node.addEventListener("pointerdown", (event) => { if (!event.button) { node.setPointerCapture(event.pointerId); follow(event); } });
   node.addEventListener("pointermove", (event) => { if (event.buttons & 1) follow(event); });
@@ -168,7 +186,8 @@ function render({ model, el }) {
     const counts = panels.map(({ kind, name, svg, title }) => {
       const comparison = compare(state.values, kind, state.times, state.shift);
       const number = comparison.changed.filter(Boolean).length;
-      drawRow(svg, svg.clientWidth || 320, { values: comparison.found, cell: 2 ** state.times, comparison });
+      const outputs = pooled(moved(state.values, state.shift), kind, state.times);
+      drawAnswer(svg, svg.clientWidth || 320, outputs, comparison);
       const text = `${number} of ${COLUMNS} columns changed`;
       title.textContent = `${name}: ${text}`;
       svg.setAttribute("aria-label", `${name} at shift ${state.shift}: ${text}`);
@@ -199,7 +218,7 @@ function render({ model, el }) {
     element("div", { class: "st-row st-tight", role: "group", "aria-label": "Ready-made rows" }, element("span", {}, "Row:"), ...presets),
     panel("One row of a feature map: drag its columns, or use the arrow keys", row.node),
     ...panels.map(({ node }) => node),
-    element("p", { class: "st-key" }, "Bars: what the layer gives now. Dashed: what it gave at shift 0, moved along. Dots: where the two differ."),
+    element("p", { class: "st-key" }, "Large dots: the outputs, with the answer interpolated between them. Dashed: the answer at shift 0, moved along. Shaded, with a small dot below: where the two differ."),
     says,
     element("p", { class: "st-key" }, "Mean change of a column, in hundredths, for each shift"),
     table.node,

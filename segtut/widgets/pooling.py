@@ -86,5 +86,5 @@ def _pole() -> Tensor:
     """A pole two columns wide and a house's edge, as a channel that looks for them may see them."""
     values = torch.zeros(_COLUMNS)
     values[5:7] = 1.0
-    values[15:21] = 0.6
+    values[15:21] = 0.65
     return values

@@ -23,9 +23,11 @@ def pool(row: Tensor, kind: str) -> Tensor:
 
 
 def answer(row: Tensor, kind: str, times: int) -> Tensor:
+    """The outputs, interpolated to the columns; the ring is opened with one output to spare."""
     for _ in range(times):
         row = pool(row, kind)
-    return row.repeat_interleave(2**times)
+    opened = F.pad(row[None, None], (1, 1), mode="circular")
+    return F.interpolate(opened, scale_factor=2**times, mode="linear")[0, 0, 2**times : -(2**times)]
 
 
 @pytest.mark.parametrize("kind", ["max", "average", "blur"])
@@ -42,7 +44,7 @@ def test_pooling_equals_torch(run_script, kind: str) -> None:
             change = answer(row.roll(shift), kind, times).roll(-shift) - answer(row, kind, times)
             assert result["mean"] == pytest.approx(change.abs().mean().item(), abs=1e-6)
             assert sum(result["changed"]) == int((change.abs() > 0.1).sum())
-            assert (result["mean"] == 0) == (shift % 2**times == 0)
+            assert (result["mean"] < 1e-9) == (shift % 2**times == 0)
 
 
 def test_railings_by_hand(run_script) -> None:
@@ -73,7 +75,7 @@ def expected(row: Tensor, times: int, shift: int) -> list[int]:
 
 def test_keys_shift_the_row(open_figure) -> None:
     figure = PoolingShift()
-    row = torch.tensor(figure.signal)
+    row = torch.tensor(figure.signal, dtype=torch.float64)
     page = open_figure(figure)
     assert counts(page) == expected(row, 2, 1)
     page.get_by_role("slider", name="Shift").focus()
@@ -89,12 +91,12 @@ def test_buttons_change_row_and_depth(open_figure) -> None:
     page = open_figure(PoolingShift(poolings=1))
     page.get_by_role("button", name="railings").click()
     row = torch.tensor([0.0, 0.0, 1.0, 1.0]).repeat(6)
-    assert counts(page) == expected(row, 1, 1) == [12, 24, 24]
+    assert counts(page) == expected(row, 1, 1)
     table = page.locator("tbody tr").all_inner_texts()
     assert [line.split()[:4] for line in table] == [
         ["Max", "0", "50", "0"],
-        ["Average", "0", "50", "0"],
-        ["Blur", "0", "25", "0"],
+        ["Average", "0", "25", "0"],
+        ["Blur", "0", "13", "0"],
     ]
     page.get_by_role("radio", name="3").check(force=True)
     assert counts(page) == expected(row, 3, 1)
