@@ -80,7 +80,7 @@ function lesson(weights, divisor) {
 function render({ model, el }) {
   const [height, width] = [model.get("height"), model.get("width")];
   const colors = bytes(model, "pixels");
-  const kernels = model.get("kernels");
+  const kernels = new Map(model.get("kernels").map(([name, ...rest]) => [name, rest]));
   let [row, column] = model.get("place");
   let values = plane(colors, "gray");
   const root = card(el, "A kernel slid over a picture");
@@ -101,9 +101,9 @@ function render({ model, el }) {
   };
   const presets = choice({
     legend: "Kernel",
-    options: Object.keys(kernels).map((name) => ({ label: name, value: name })),
+    options: [...kernels.keys()].map((name) => ({ label: name, value: name })),
     value: model.get("kernel"),
-    change: (name) => { load(...kernels[name]); update(); },
+    change: (name) => { load(...kernels.get(name)); update(); },
   });
   const turn = button("turn by 180°", () => { presets.set("own"); load(weights().reverse(), divisorInput.value); update(); });
   const channels = choice({
@@ -189,7 +189,7 @@ function render({ model, el }) {
     element("div", { class: "st-row" }, channels.node),
     element(
       "div", { class: "st-panels st-stack st-pictures" },
-      panel(`Picture, ${height} × ${width}: drag the window, or use the arrow keys`, stages[0].node),
+      panel(`Picture, ${height} × ${width}: drag, or use the arrow keys`, stages[0].node),
       element("div", { class: "st-panel" }, element("span", { class: "st-title" }, outputTitle), stages[1].node),
     ),
     element(
@@ -202,7 +202,7 @@ function render({ model, el }) {
     sum,
     says,
   );
-  load(...kernels[model.get("kernel")]);
+  load(...kernels.get(model.get("kernel")));
   update();
 }
 

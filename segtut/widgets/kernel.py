@@ -41,7 +41,9 @@ class KernelEditor(Figure):
     height = traitlets.Int().tag(sync=True)
     width = traitlets.Int().tag(sync=True)
     pixels = traitlets.Bytes().tag(sync=True)
-    kernels = traitlets.Dict().tag(sync=True)
+    kernels = traitlets.List(traitlets.Any()).tag(sync=True)
+    """Name, weights and divisor of each: a list, since a page sorts the keys of a dictionary."""
+
     kernel = traitlets.Unicode().tag(sync=True)
     place = traitlets.List(traitlets.Int()).tag(sync=True)
 
@@ -66,7 +68,7 @@ class KernelEditor(Figure):
             height=height,
             width=width,
             pixels=pixels.tobytes(),
-            kernels={name: [list(weights), by] for name, (weights, by) in KERNELS.items()},
+            kernels=[[name, list(weights), by] for name, (weights, by) in KERNELS.items()],
             kernel=kernel,
             place=[row, column],
         )
