@@ -60,8 +60,7 @@ def draw_street(
     """
     check_arguments(size, weather, classes, crowding)
     picture, sheet = draw_scene(f"street {seed}", size, weather, crowding)
-    labels = outline(sheet, MERGES[classes])
-    return to_sample(picture, labels.astype(np.int64))
+    return to_sample(picture, outline(sheet, MERGES[classes]).astype(np.int64))
 
 
 def draw_strip(
@@ -93,10 +92,12 @@ def outline(sheet: NDArray[np.uint8], merge: Sequence[int] = MERGES[8]) -> NDArr
     classes touch, that of the lower of the eight classes is void, so that poles and people, drawn
     a few pixels wide, keep theirs. A contour is thus one pixel wide, as in VOC at its scale.
     """
-    classes = np.array(merge, dtype=np.uint8)[sheet]
-    quarters = [classes[y::2, x::2] for y in (0, 1) for x in (0, 1)]
-    whole = np.logical_and.reduce([quarter == quarters[0] for quarter in quarters[1:]])
-    rank = np.maximum.reduce([sheet[y::2, x::2] for y in (0, 1) for x in (0, 1)]) * whole
+    classes = np.array(merge, dtype=np.uint8).take(sheet)
+    pairs = classes.view(np.uint16)  # of pixels side by side
+    whole = (pairs[0::2] == pairs[1::2]) & (classes[0::2, 0::2] == classes[0::2, 1::2])
+    first = classes[0::2, 0::2].copy()
+    rows = np.maximum(sheet[0::2], sheet[1::2])
+    rank = np.maximum(rows[:, 0::2], rows[:, 1::2]) * whole
     edge = ~whole
     for here, there in (
         (np.s_[:, 1:], np.s_[:, :-1]),
@@ -104,9 +105,10 @@ def outline(sheet: NDArray[np.uint8], merge: Sequence[int] = MERGES[8]) -> NDArr
         (np.s_[1:], np.s_[:-1]),
         (np.s_[:-1], np.s_[1:]),
     ):
-        differs = quarters[0][here] != quarters[0][there]
+        differs = first[here] != first[there]
         edge[here] |= differs & (rank[here] < rank[there])
-    return np.where(edge, np.uint8(VOID), quarters[0])
+    first[edge] = VOID
+    return first
 
 
 class Streets(SegmentationDataset):
@@ -145,22 +147,15 @@ class Streets(SegmentationDataset):
         index = range(len(self))[index]
         sample = self._samples[index]
         if sample is None:
-            image, labels = self._draw(index)
-            sample = self._samples[index] = (
-                image.as_subclass(torch.Tensor),
-                labels.to(torch.uint8),
-            )
+            sample = self._samples[index] = self._draw(index)
         image, labels = sample
         return tv_tensors.Image(image.clone()), tv_tensors.Mask(labels.to(torch.int64))
 
-    def _draw(self, index: int) -> tuple[tv_tensors.Image, tv_tensors.Mask]:
-        return draw_street(
-            f"{self.seed} {self.split} {index}",
-            self.size,
-            self.weather,
-            classes=self.num_classes,
-            crowding=self.crowding,
-        )
+    def _draw(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        seed = f"street {self.seed} {self.split} {index}"
+        picture, sheet = draw_scene(seed, self.size, self.weather, self.crowding)
+        labels = outline(sheet, MERGES[self.num_classes])
+        return torch.from_numpy(picture.transpose(2, 0, 1)), torch.from_numpy(labels)
 
     def name(self, index: int) -> str:
         """For example "streets-train-000017"."""

@@ -1,15 +1,23 @@
 """From the drawn sheet to a photograph: sky, texture, shadow, haze, rain, glow, sensor noise."""
 
+from collections.abc import Sequence
+from functools import lru_cache
+from statistics import NormalDist
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 from segtut.data.drawing.light import Light
-from segtut.data.drawing.stage import OVERSAMPLING, PAVEMENT, ROAD, SKY, Camera, Lamp, Stage
+from segtut.data.drawing.stage import OVERSAMPLING, PAVEMENT, ROAD, SKY, Camera, Stage
 
 Pixels = NDArray[np.floating]
-"""Single precision all through; NumPy's stubs lose that in arithmetic."""
+"""Single precision all through; NumPy's stubs lose that in arithmetic.
 
+Pictures are (3, H, W) here: a factor for each pixel (H, W) multiplies them twenty times faster so.
+"""
+
+ALL = slice(None)
 TEXTURE = np.array([0.0, 0.035, 0.045, 0.05, 0.13, 0.02, 0.015, 0.03], dtype=np.float32)
 """How strongly the surface of each of the eight classes is mottled."""
 
@@ -17,23 +25,29 @@ TEXTURE = np.array([0.0, 0.035, 0.045, 0.05, 0.13, 0.02, 0.015, 0.03], dtype=np.
 def develop(stage: Stage, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """The picture, uint8 (H, W, 3), and the labels of the sheet, uint8 (2H, 2W)."""
     sheet = stage.draw()
-    labels = np.asarray(sheet)[..., 3]
-    picture = np.asarray(sheet.reduce(OVERSAMPLING))[..., :3].astype(np.float32)
+    labels = np.asarray(sheet.getchannel(3))
+    drawn = np.asarray(sheet.reduce(OVERSAMPLING))[..., :3].transpose(2, 0, 1)
+    picture = drawn.astype(np.float32, order="C")
     mottle(picture, labels[::OVERSAMPLING, ::OVERSAMPLING], stage.light, rng)
     # Ground and sky are finished apart, each in the rows that can show it.
     horizon = stage.camera.horizon * stage.size[0]
     below, above = slice(int(horizon), None), slice(0, int(1.04 * horizon) + 2)
-    ground = share(np.isin(labels[OVERSAMPLING * below.start :], (ROAD, PAVEMENT)))
+    lower = labels[OVERSAMPLING * below.start :]
+    ground = share((lower == ROAD) | (lower == PAVEMENT))
     shade_ground(picture, stage, ground)
     sky = share(labels[: OVERSAMPLING * above.stop] == SKY)
-    picture[above] += sky[..., None] * paint_sky(stage, sky.shape[0], rng)
+    picture[:, above] += sky * paint_sky(stage, sky.shape[0], rng)
     if stage.light.wet:
         mirror(picture, stage, ground, rng)
-    for lamp in stage.lamps:
-        add_glow(picture, stage, lamp)
+    add_glow(picture, stage)
     if stage.light.weather == "rain":
         add_streaks(picture, rng)
-    return expose(picture, stage.light, rng), labels
+    return expose(picture, stage.light, rng).transpose(1, 2, 0), labels
+
+
+def tint(color: Sequence[float]) -> Pixels:
+    """A color (3, 1, 1), to reckon with pictures."""
+    return np.array(color, dtype=np.float32)[:, None, None]
 
 
 def share(where: NDArray[np.bool_]) -> Pixels:
@@ -43,11 +57,22 @@ def share(where: NDArray[np.bool_]) -> Pixels:
     return (rows[:, 0::2] + rows[:, 1::2]).astype(np.float32) / 4
 
 
-def clouds(size: tuple[int, int], cells: tuple[int, int], rng: np.random.Generator) -> Pixels:
-    """Smooth noise (H, W), mean 0, on a grid of `cells` (down, across) a picture height."""
+def clouds(
+    size: tuple[int, int], cells: tuple[int, int], rng: np.random.Generator, rows: slice = ALL
+) -> Pixels:
+    """Smooth noise, mean 0, on a grid of `cells` (down, across) a picture height.
+
+    Of a picture of `size` (H, W) only some rows are worked out, and returned.
+    """
     height, width = size
     grid = rng.integers(0, 256, (cells[0], 2 + cells[1] * width // height), dtype=np.uint8)
-    smooth = Image.fromarray(grid).resize((width, height), Image.Resampling.BICUBIC)
+    start, stop, _ = rows.indices(height)
+    down = cells[0] / height
+    smooth = Image.fromarray(grid).resize(
+        (width, stop - start),
+        Image.Resampling.BICUBIC,
+        box=(0, down * start, grid.shape[1], down * stop),
+    )
     return (np.asarray(smooth).astype(np.float32) - 127.5) / 74  # a byte at random deviates by 74
 
 
@@ -55,10 +80,17 @@ def mottle(
     picture: Pixels, labels: NDArray[np.uint8], light: Light, rng: np.random.Generator
 ) -> None:
     """Roughen each surface as its class is rough, in contrast to the haze and so less far away."""
-    size = (labels.shape[0], labels.shape[1])
-    bumps = 0.5 * clouds(size, (30, 30), rng) + 0.8 * clouds(size, (110, 110), rng)
-    haze = np.array(light.horizon, dtype=np.float32)
-    picture += (picture - haze) * (TEXTURE[labels] * bumps)[..., None]
+    height, width = labels.shape
+    top, left = rng.integers(0, (height, width)).tolist()
+    bumps = plaster(height, width)[top : top + height, left : left + width]
+    picture += (picture - tint(light.horizon)) * (TEXTURE[labels] * bumps)
+
+
+@lru_cache(maxsize=2)
+def plaster(height: int, width: int) -> Pixels:
+    """Bumps, mean 0, for a picture twice as high and wide, to cut a texture from anywhere."""
+    size, rng = (2 * height, 2 * width), np.random.default_rng(0)
+    return 0.5 * clouds(size, (60, 60), rng) + 0.8 * clouds(size, (220, 220), rng)
 
 
 def shade_ground(picture: Pixels, stage: Stage, ground: Pixels) -> None:
@@ -66,17 +98,17 @@ def shade_ground(picture: Pixels, stage: Stage, ground: Pixels) -> None:
 
     ground: its share of each pixel, in the lowest rows of the picture.
     """
-    height, rows = picture.shape[0], ground.shape[0]
-    blurred = np.asarray(stage.shadows().filter(ImageFilter.BoxBlur(0.008 * height)))
-    shade = blurred[height - rows :] * (ground / 255)
-    distance = row_distances(height, stage.camera)[height - rows :]
+    height, start = picture.shape[1], picture.shape[1] - ground.shape[0]
+    shadows = stage.shadows().crop((0, start, picture.shape[2], height))
+    shade = np.asarray(shadows.filter(ImageFilter.BoxBlur(0.008 * height))) * (ground / 255)
+    distance = row_distances(height, stage.camera)[start:]
     veil = (1 - np.exp(-stage.light.haze * distance))[:, None] * ground
-    part = picture[height - rows :]
-    part *= (1 - shade[..., None] * COOL) * (1 - veil)[..., None]
-    part += veil[..., None] * np.array(stage.light.horizon, dtype=np.float32)
+    part = picture[:, start:]
+    part *= (1 - shade * tint(COOL)) * (1 - veil)
+    part += veil * tint(stage.light.horizon)
 
 
-COOL = np.array([1.05, 1.0, 0.92], dtype=np.float32)
+COOL = (1.05, 1.0, 0.92)
 """Shadows are lit by the sky alone and so a little blue: they take more of the red away."""
 
 
@@ -88,28 +120,28 @@ def row_distances(height: int, camera: Camera) -> Pixels:
 
 def mirror(picture: Pixels, stage: Stage, ground: Pixels, rng: np.random.Generator) -> None:
     """Let wet ground show what is above the horizon upside down, smeared, in puddles."""
-    height, rows = picture.shape[0], ground.shape[0]
+    height, rows = picture.shape[1], ground.shape[0]
     radius = (0.006 * height, 0.035 * height)
-    seen = Image.fromarray(picture.clip(0, 255).astype(np.uint8))
-    smeared = np.asarray(seen.filter(ImageFilter.BoxBlur(radius))).astype(np.float32)
+    upper = picture[:, : height - rows + 2 + int(radius[1])]
+    seen = Image.fromarray(upper.clip(0, 255).astype(np.uint8).transpose(1, 2, 0).copy())
+    smeared = np.asarray(seen.filter(ImageFilter.BoxBlur(radius))).transpose(2, 0, 1)
     opposite = 2 * stage.camera.horizon * height - np.arange(height - rows, height)
-    image = smeared[opposite.clip(0, height - 1).astype(np.intp)]
-    puddles = 0.7 + 0.35 * clouds((height, picture.shape[1]), (22, 6), rng)[height - rows :]
-    weight = (stage.light.wet * ground * puddles.clip(0.15, 1.1))[..., None]
-    part = picture[height - rows :]
-    part += weight * (image - part)
+    image = smeared.astype(np.float32)[:, opposite.clip(0, height - rows).astype(np.intp)]
+    places = slice(height - rows, None)
+    puddles = 0.7 + 0.35 * clouds((height, picture.shape[2]), (22, 6), rng, places)
+    part = picture[:, places]
+    part += stage.light.wet * ground * puddles.clip(0.15, 1.1) * (image - part)
 
 
 def paint_sky(stage: Stage, rows: int, rng: np.random.Generator) -> Pixels:
-    """The sky's upper rows (rows, W, 3): a gradient, clouds, the sun and its halo, or stars."""
+    """The sky's upper rows (3, rows, W): a gradient, clouds, the sun and its halo, or stars."""
     height, width = stage.size
     light, horizon = stage.light, stage.camera.horizon
     rise = 1 - (np.arange(rows, dtype=np.float32) + 0.5) / (height * horizon)
-    low, high = np.array(light.horizon, np.float32), np.array(light.zenith, np.float32)
-    gradient = low + (high - low) * (rise.clip(0, 1) ** 0.7)[:, None]
-    sky = gradient[:, None].repeat(width, axis=1)
+    low, high = tint(light.horizon), tint(light.zenith)
+    sky = (low + (high - low) * (rise.clip(0, 1) ** 0.7)[:, None]).repeat(width, axis=2)
     if light.clouds:
-        sky += cloud_cover((height, width), light.clouds, rng)[:rows] * (cloud_color(light) - sky)
+        sky += cloud_cover(stage.size, rows, light.clouds, rng) * (cloud_color(light) - sky)
     if light.weather == "clear":
         add_sun(sky, stage)
     if light.weather == "night":
@@ -118,8 +150,8 @@ def paint_sky(stage: Stage, rows: int, rng: np.random.Generator) -> Pixels:
 
 
 def cloud_color(light: Light) -> Pixels:
-    """Nearly white by day, and in the color of the horizon at night and in rain."""
-    low, high = np.array(light.horizon, np.float32), np.array(light.zenith, np.float32)
+    """(3, 1, 1): nearly white by day, and in the color of the horizon at night and in rain."""
+    low, high = tint(light.horizon), tint(light.zenith)
     if light.weather == "clear":
         return np.minimum(0.5 * low + 0.1 * high + 108, 252)
     return 0.86 * low
@@ -131,21 +163,24 @@ def add_stars(sky: Pixels, stage: Stage, rng: np.random.Generator) -> None:
     scale = height / 96
     places = rng.random((120, 2)) * (stage.camera.horizon * 96, 128 * width / height * 0.75)
     pen_rows, pen_columns = (places * scale).astype(np.intp).T
-    inside = (pen_rows < sky.shape[0]) & (pen_columns < width)
-    sky[pen_rows[inside], pen_columns[inside]] += rng.uniform(30, 130, 120)[inside, None]
+    inside = (pen_rows < sky.shape[1]) & (pen_columns < width)
+    sky[:, pen_rows[inside], pen_columns[inside]] += rng.uniform(30, 130, 120)[inside]
     v, u = rng.uniform(0.04, 0.2), rng.uniform(0.1, 0.9) * width / height
-    down = (np.arange(sky.shape[0]) + 0.5) / height - v
+    down = (np.arange(sky.shape[1]) + 0.5) / height - v
     across = (np.arange(width) + 0.5) / height - u
     far2 = (down[:, None] ** 2 + across[None] ** 2).astype(np.float32)
     disc = ((0.024 - np.sqrt(far2)) * height).clip(0, 1) + 0.25 * np.exp(-far2 / 0.006)
-    sky += disc.clip(0, 1)[..., None] * (np.array([240, 236, 216], np.float32) - sky)
+    sky += disc.clip(0, 1) * (tint((240, 236, 216)) - sky)
 
 
-def cloud_cover(size: tuple[int, int], amount: float, rng: np.random.Generator) -> Pixels:
-    """How much of each pixel (H, W, 1) clouds cover, 0-1."""
-    field = clouds(size, (9, 3), rng) + 0.5 * clouds(size, (22, 9), rng)
-    field += 0.25 * clouds(size, (56, 28), rng)
-    return ((field + 2.4 * amount - 1.5) * 0.7).clip(0, 0.92)[..., None]
+def cloud_cover(
+    size: tuple[int, int], rows: int, amount: float, rng: np.random.Generator
+) -> Pixels:
+    """How much of each pixel of the upper rows (rows, W) clouds cover, 0-1."""
+    upper = slice(0, rows)
+    field = clouds(size, (9, 3), rng, upper) + 0.5 * clouds(size, (22, 9), rng, upper)
+    field += 0.25 * clouds(size, (56, 28), rng, upper)
+    return ((field + 2.4 * amount - 1.5) * 0.7).clip(0, 0.92)
 
 
 def add_sun(sky: Pixels, stage: Stage) -> None:
@@ -158,48 +193,47 @@ def add_sun(sky: Pixels, stage: Stage) -> None:
     u = 0.5 * width / height + camera.shift + camera.focal * x / z
     v = camera.horizon - camera.focal * y / z
     across = (np.arange(width, dtype=np.float32) + 0.5) / height - u
-    down = (np.arange(sky.shape[0], dtype=np.float32) + 0.5) / height - v
+    down = (np.arange(sky.shape[1], dtype=np.float32) + 0.5) / height - v
     far2 = down[:, None] ** 2 + across[None] ** 2
     halo = 0.5 / (1 + far2 / 0.05) + 0.5 / (1 + (far2 / 0.0022) ** 2)
-    sky += halo[..., None] * (np.array([255, 246, 220], dtype=np.float32) - sky)
+    sky += halo * (tint((255, 246, 220)) - sky)
 
 
-def add_glow(picture: Pixels, stage: Stage, lamp: Lamp) -> None:
-    """Add a lamp's halo, and below it the streak of light that wet ground throws back."""
-    height = stage.size[0]
-    x, _, z = lamp.place
-    (u, v), (_, foot) = stage.project(np.array([lamp.place, (x, 0.0, z)])).tolist()
-    size = max(lamp.radius * stage.camera.focal / z, 0.01) * height
-    tint = np.array(lamp.color, dtype=np.float32) * stage.light.lamps
-    add_spot(picture, (u, v), (size, size), 0.42 * tint)
-    add_spot(picture, (u, v), (0.3 * size, 0.3 * size), 0.5 * tint)
-    if stage.light.wet:
-        add_spot(
-            picture, (u, 2 * foot - v), (0.45 * size, 2.4 * size), 0.6 * stage.light.wet * tint
-        )
+def add_glow(picture: Pixels, stage: Stage) -> None:
+    """Add the lamps' halos, and below each the streak of light that wet ground throws back."""
+    if not stage.lamps:
+        return
+    heads = np.array([lamp.place for lamp in stage.lamps])
+    places = stage.project(heads).tolist()
+    feet = stage.project(heads * (1, 0, 1))[:, 1].tolist()
+    for lamp, (u, v), foot in zip(stage.lamps, places, feet, strict=True):
+        size = max(lamp.radius * stage.camera.focal / lamp.place[2], 0.01) * stage.size[0]
+        light = tint(lamp.color) * stage.light.lamps
+        add_spot(picture, (u, v), (size, size), 0.42 * light)
+        add_spot(picture, (u, v), (0.3 * size, 0.3 * size), 0.5 * light)
+        if stage.light.wet:
+            below, streak = (u, 2 * foot - v), (0.45 * size, 2.4 * size)
+            add_spot(picture, below, streak, 0.6 * stage.light.wet * light)
 
 
 def add_spot(
-    picture: Pixels, center: tuple[float, float], spread: tuple[float, float], tint: Pixels
+    picture: Pixels, center: tuple[float, float], spread: tuple[float, float], light: Pixels
 ) -> None:
     """Add a bell-shaped spot of light; center and spread are (right, down) in pixels."""
-    reach = 2.2
-    spans = []
-    for middle, width, count in zip(center, spread, picture.shape[1::-1], strict=True):
-        start, stop = int(middle - reach * width), int(middle + reach * width) + 2
-        spans.append(np.arange(max(start, 0), min(stop, count)))
-    across, down = (
-        np.exp(-(((span + 0.5 - middle) / width) ** 2)).astype(np.float32)
-        for span, middle, width in zip(spans, center, spread, strict=True)
-    )
-    if across.size and down.size:
-        box = np.s_[spans[1][0] : spans[1][-1] + 1, spans[0][0] : spans[0][-1] + 1]
-        picture[box] += (down[:, None] * across)[..., None] * tint
+    spans, bells = [], []
+    for middle, width, count in zip(center, spread, picture.shape[:0:-1], strict=True):
+        start, stop = max(int(middle - 2.2 * width), 0), min(int(middle + 2.2 * width) + 2, count)
+        if stop <= start:
+            return
+        offset = np.arange(start, stop, dtype=np.float32) + (0.5 - middle)
+        spans.append(slice(start, stop))
+        bells.append(np.exp(-((offset / width) ** 2)))
+    picture[:, spans[1], spans[0]] += bells[1][:, None] * bells[0] * light
 
 
 def add_streaks(picture: Pixels, rng: np.random.Generator) -> None:
     """Draw falling rain: thin slanted streaks, brighter than what is behind them."""
-    height, width = picture.shape[:2]
+    height, width = picture.shape[1:]
     sheet = Image.new("L", (2 * width, 2 * height))
     pen = ImageDraw.Draw(sheet)
     slant = rng.uniform(-0.25, 0.25)
@@ -210,19 +244,26 @@ def add_streaks(picture: Pixels, rng: np.random.Generator) -> None:
         pen.line(
             (x, y, x + slant * fall, y + fall), fill=int(60 + 60 * size), width=max(1, height // 96)
         )
-    veil = np.asarray(sheet.reduce(2)).astype(np.float32)[..., None] / 255
+    veil = np.asarray(sheet.reduce(2)).astype(np.float32) / 255
     picture += veil * (215 - picture)
 
 
 def expose(picture: Pixels, light: Light, rng: np.random.Generator) -> NDArray[np.uint8]:
     """White balance, exposure, darker corners and noise, then whole numbers 0-255."""
-    height, width = picture.shape[:2]
+    height, width = picture.shape[1:]
     warmth, green = rng.uniform(-0.05, 0.05), rng.uniform(-0.015, 0.015)
-    cast = np.array([1 + warmth, 1 + green, 1 - warmth]) * rng.uniform(0.94, 1.10)
+    cast = tint((1 + warmth, 1 + green, 1 - warmth)) * rng.uniform(0.94, 1.10)
     down = np.linspace(-1, 1, height, dtype=np.float32) ** 2
     across = np.linspace(-1, 1, width, dtype=np.float32) ** 2
-    corners = 1 - 0.05 * (down[:, None] + across[None])
-    picture *= corners[..., None] * cast.astype(np.float32)
-    grain = rng.integers(0, 256, (2, *picture.shape), dtype=np.uint8).astype(np.float32)
-    picture += (grain[0] - grain[1]) * (light.noise / 104.5)  # their difference deviates by 104.5
+    picture *= (1 - 0.05 * (down[:, None] + across)) * cast.astype(np.float32)
+    picture += (GRAIN * light.noise)[rng.integers(0, 256, picture.shape, dtype=np.uint8)]
     return picture.clip(0, 255).astype(np.uint8)
+
+
+def _bell() -> Pixels:
+    quantiles = np.array([NormalDist().inv_cdf((k + 0.5) / 256) for k in range(256)])
+    return (quantiles / quantiles.std()).astype(np.float32)
+
+
+GRAIN = _bell()
+"""Noise of deviation 1, normally distributed, for each value of a random byte."""

@@ -13,12 +13,9 @@ from segtut.data.drawing.stage import Camera, Stage
 from segtut.data.drawing.street import (
     Street,
     branch,
-    draw_garden,
     draw_ground,
-    draw_house,
-    draw_skyline,
+    draw_plots,
     draw_tree,
-    plan_plots,
     plan_street,
 )
 from segtut.data.drawing.traffic import (
@@ -48,9 +45,7 @@ def draw_scene(
     street = plan_street(rng)
     stage = Stage(size, draw_camera(rng, street), draw_light(sky, weather))
     draw_ground(stage, rng, street)
-    draw_skyline(stage, rng)
-    for plot in sorted(plan_plots(rng, street), key=lambda plot: -plot.z):
-        (draw_house if plot.floors else draw_garden)(stage, branch(rng), street, plot)
+    draw_plots(stage, rng, street)
     actors = [
         *plan_pavements(stage, rng, street, crowding),
         *plan_road(stage, rng, street, crowding),

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 from itertools import chain
 
@@ -48,6 +49,69 @@ class Lamp:
     pool: float
 
 
+class Cover:
+    """How high above the horizon what is drawn later hides all, column by column of the picture.
+
+    Lengths are in picture heights. What lies beyond the picture's edges is hidden as well.
+    """
+
+    columns = 64
+    """In a picture height."""
+
+    def __init__(self, size: tuple[int, int], camera: Camera) -> None:
+        self.camera = camera
+        self.tops = [camera.horizon - 1] * math.ceil(self.columns * size[1] / size[0])
+        self.middle = 0.5 * size[1] / size[0] + camera.shift
+
+    def copy(self) -> "Cover":
+        """What hides as much and can go on to hide more."""
+        other = copy(self)
+        other.tops = self.tops.copy()
+        return other
+
+    def add(self, start: Point, end: Point) -> None:
+        """Hide what is behind an upright wall, whose upper edge is above the eye of the camera."""
+        (u0, v0), (u1, v1) = sorted((self._place(start), self._place(end)))
+        first, stop = max(0, math.ceil(u0)), min(len(self.tops), math.floor(u1))
+        slope = (v1 - v0) / (u1 - u0) if stop > first else 0.0
+        lower = 0.0 if slope > 0 else 1.0  # where in a column the wall is least high
+        for column in range(first, stop):
+            top = v0 + slope * (column + lower - u0)
+            if top > self.tops[column]:
+                self.tops[column] = top
+
+    def hides(self, corners: Sequence[Point]) -> bool:
+        """Whether nothing is to be seen of what is above the ground between these corners."""
+        across, up = zip(*map(self._place, corners), strict=True)
+        seen = self._tops_between(min(across), max(across))
+        return not seen or min(seen) >= min(max(up), self.camera.horizon)
+
+    def heights(self, start: tuple[float, float], end: tuple[float, float]) -> tuple[float, float]:
+        """Between which heights, in meters, a wall from (x, z) to (x, z) may be seen, low to high.
+
+        A wall that is not seen at all gives a low height above the high one.
+        """
+        (x0, z0), (x1, z1) = start, end
+        camera = self.camera
+        u0, _ = self._place((x0, 0.0, z0))
+        u1, _ = self._place((x1, 0.0, z1))
+        seen = self._tops_between(min(u0, u1), max(u0, u1))
+        if not seen:
+            return math.inf, 0.0
+        low, high = min(seen) / camera.focal, camera.horizon / camera.focal
+        return camera.height + min(low * z0, low * z1), camera.height + high * max(z0, z1)
+
+    def _tops_between(self, left: float, right: float) -> list[float]:
+        return self.tops[max(0, math.floor(left)) : max(0, math.ceil(right))]
+
+    def _place(self, point: Point) -> tuple[float, float]:
+        """Columns to the right and picture heights above the horizon."""
+        x, y, z = point
+        camera = self.camera
+        across = self.middle + camera.focal * (x - camera.x) / z
+        return self.columns * across, camera.focal * (y - camera.height) / z
+
+
 class Stage:
     """The scene as a list of shapes, drawn in that order, from far to near.
 
@@ -61,10 +125,12 @@ class Stage:
         self.camera = camera
         self.light = light
         self.lamps: list[Lamp] = []
-        self._corners: list[Point] = []
-        self._shapes: list[tuple[int, int, int]] = []
-        self._colors: list[Color] = []
+        # Flat lists of numbers, since tuples kept by the thousand occupy the garbage collector.
+        self._corners: list[float] = []
+        self._shapes: list[int] = []
+        self._colors: list[float] = []
         self._shadows: list[tuple[float, Sequence[Point]]] = []
+        self.cover = Cover(size, camera)
 
     def length(self, meters: float, z: float, least: float = 0.0) -> float:
         """Meters that measure `meters` at distance z, but at least `least` picture heights."""
@@ -81,9 +147,9 @@ class Stage:
         self, corners: Sequence[Point], color: Color, label: int, facing: Facing = "front"
     ) -> None:
         """Add a polygon with its color as lit on a surface facing that way."""
-        self._corners.extend(corners)
-        self._shapes.append((len(corners), FACINGS[facing], label))
-        self._colors.append(color)
+        self._corners.extend(chain.from_iterable(corners))
+        self._shapes.extend((len(corners), FACINGS[facing], label))
+        self._colors.extend(color)
 
     def ellipse(
         self,
@@ -151,8 +217,8 @@ class Stage:
 
         A color is red + 256 green + 256^2 blue + 256^3 label, as Pillow has it.
         """
-        points = table(self._corners, 3)
-        counts, facings, labels = table(self._shapes, 3).astype(np.int64).T
+        points = np.array(self._corners).reshape(-1, 3)
+        counts, facings, labels = np.array(self._shapes).reshape(-1, 3).T
         ends = np.cumsum(counts)
         starts = ends - counts
         place = OVERSAMPLING * self.project(points)
@@ -160,7 +226,7 @@ class Stage:
         right = np.maximum.reduceat(place[:, 0], starts)
         seen = (right > 0) & (left < OVERSAMPLING * self.size[1])
         nearest = np.minimum.reduceat(points[:, 2], starts)
-        colors = self.light.on(table(self._colors, 3), facings, nearest)
+        colors = self.light.on(np.array(self._colors).reshape(-1, 3), facings, nearest)
         fills = colors @ np.array([1, 256, 65536]) + (labels << 24)
         flat = place.ravel().tolist()
         shapes = zip(starts.tolist(), ends.tolist(), fills.tolist(), seen.tolist(), strict=True)
@@ -171,7 +237,7 @@ class Stage:
         sheet = Image.new("L", self.size[::-1])
         pen = ImageDraw.Draw(sheet)
         layers = sorted(self._shadows, key=lambda item: item[0])
-        points = table([corner for _, corners in layers for corner in corners], 3)
+        points = np.array([corner for _, corners in layers for corner in corners]).reshape(-1, 3)
         points[:, 2] = np.maximum(points[:, 2], 0.8)
         flat, start = self.project(points).ravel().tolist(), 0
         for strength, corners in layers:
@@ -179,12 +245,6 @@ class Stage:
             pen.polygon(flat[start:stop], fill=int(255 * strength))
             start = stop
         return sheet
-
-
-def table(rows: Sequence[tuple[float, ...]], columns: int) -> NDArray[np.float64]:
-    """Rows of numbers as an array (N, columns); several times faster than np.array."""
-    flat = chain.from_iterable(rows)
-    return np.fromiter(flat, np.float64, len(rows) * columns).reshape(-1, columns)
 
 
 def ring(x: float, z: float, along: float, beside: float, turn: float = 0.0) -> list[Point]:

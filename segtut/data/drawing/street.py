@@ -1,11 +1,12 @@
 """What stands still: the ground with its marks and kerbs, the houses, the trees."""
 
+import math
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from segtut.data.drawing.light import Color, Facing
-from segtut.data.drawing.stage import BUILDING, PAVEMENT, ROAD, TREE, Point, Stage
+from segtut.data.drawing.stage import BUILDING, PAVEMENT, ROAD, TREE, Cover, Point, Stage
 
 NEAR, FAR, HORIZON = 1.0, 85.0, 500.0
 """Meters ahead of the camera at which the ground begins, the houses end, and the ground ends."""
@@ -84,9 +85,9 @@ def jitter(rng: random.Random, color: Color, spread: float) -> Color:
     whole = rng.uniform(1 - spread, 1 + spread)
     r, g, b = color
     return (
-        min(250.0, r * whole * rng.uniform(0.96, 1.04)),
-        min(250.0, g * whole * rng.uniform(0.96, 1.04)),
-        min(250.0, b * whole * rng.uniform(0.96, 1.04)),
+        min(250.0, r * whole * (0.96 + 0.08 * rng.random())),
+        min(250.0, g * whole * (0.96 + 0.08 * rng.random())),
+        min(250.0, b * whole * (0.96 + 0.08 * rng.random())),
     )
 
 
@@ -219,7 +220,8 @@ class Wall:
 
     def part(self, t0: float, y0: float, t1: float, y1: float) -> list[Point]:
         """Corners of the part from t0 to t1 along the wall and from y0 to y1 up, in meters."""
-        (xa, za), (xb, zb) = self.at(t0), self.at(t1)
+        x, z, (right, ahead) = self.x, self.z, self.run
+        xa, za, xb, zb = x + right * t0, z + ahead * t0, x + right * t1, z + ahead * t1
         return [(xa, y0, za), (xb, y0, zb), (xb, y1, zb), (xa, y1, za)]
 
 
@@ -275,65 +277,126 @@ def plan_plots(rng: random.Random, street: Street) -> Iterator[Plot]:
             z += length
 
 
-def draw_house(stage: Stage, rng: random.Random, street: Street, plot: Plot) -> None:
-    """One house: the gable that looks at the camera, the facade along the street, the roof."""
-    side, z, length, floors = plot.side, plot.z, plot.length, plot.floors
+@dataclass(frozen=True)
+class House:
+    """A house to build: its facade along the street and the gable that looks at the camera."""
+
+    style: Style
+    floors: int
+    facade: Wall
+    gable: Wall | None
+
+
+def plan_house(rng: random.Random, street: Street, plot: Plot) -> House:
+    """A random house for a plot."""
     style = draw_style(rng)
     setback = rng.choice((0.0, 0.0, 0.5, 1.5))
-    x = side * (street.road + street.pavement + setback)
-    height = floors * style.floor + rng.uniform(0.2, 0.9)
-    begin = max(z, NEAR)
-    if z >= NEAR:
-        gable = Wall(x, z, (side, 0.0), 11.0, height, "front")
-        if style.pitch:
-            roof = [
-                (x, height, z),
-                (x + side * 11, height, z),
-                (x + side * 5.5, height + style.pitch * 1.4, z),
-            ]
+    x = plot.side * (street.road + street.pavement + setback)
+    height = plot.floors * style.floor + rng.uniform(0.2, 0.9)
+    begin = max(plot.z, NEAR)
+    facing: Facing = "right" if plot.side < 0 else "left"
+    facade = Wall(x, begin, (0.0, 1.0), plot.z + plot.length - begin, height, facing)
+    gable = Wall(x, begin, (plot.side, 0.0), 11.0, height, "front") if plot.z >= NEAR else None
+    return House(style, plot.floors, facade, gable)
+
+
+def draw_plots(stage: Stage, rng: random.Random, street: Street) -> None:
+    """The houses along the street and those that close it, from far to near, and the gardens.
+
+    What nearer houses will hide is left out, which is half of everything.
+    """
+    skyline = list(plan_skyline(rng))
+    plots = sorted(plan_plots(rng, street), key=lambda plot: -plot.z)
+    branches = [branch(rng) for _ in plots]
+    houses = [
+        plan_house(own, street, plot) if plot.floors else None
+        for plot, own in zip(plots, branches, strict=True)
+    ]
+    covers = [stage.cover]
+    for house in reversed(houses):
+        covers.append(cover_behind(house, covers[-1]) if house else covers[-1])
+    stage.cover = covers.pop()
+    for wall, color in skyline:
+        draw_block(stage, wall, color)
+    for plot, house, own in zip(plots, houses, branches, strict=True):
+        stage.cover = covers.pop()
+        if house:
+            draw_house(stage, own, house)
+        else:
+            draw_garden(stage, own, street, plot)
+
+
+def cover_behind(house: House, cover: Cover) -> Cover:
+    """What is hidden by the house and by what is nearer."""
+    cover = cover.copy()
+    for wall in (house.facade, house.gable):
+        if wall and wall.length > 0:
+            _, _, end, start = wall.part(0, 0, wall.length, wall.height)
+            cover.add(start, end)
+    return cover
+
+
+def draw_house(stage: Stage, rng: random.Random, house: House) -> None:
+    """One house: the gable that looks at the camera, the facade along the street, the roof."""
+    style, facade, gable = house.style, house.facade, house.gable
+    (x, z), (_, end), height = facade.at(0), facade.at(facade.length), facade.height
+    side, ridge = math.copysign(1, x), height + style.pitch * 1.4
+    if gable:
+        roof = [(x, height, z), (x + side * 11, height, z), (x + side * 5.5, ridge, z)]
+        if style.pitch and not stage.cover.hides(roof):
             stage.polygon(roof, dim(style.wall, 0.94), BUILDING)
-        draw_wall(stage, rng, gable, style, floors, skip=1)
-    facade = Wall(x, begin, (0.0, 1.0), z + length - begin, height, "right" if side < 0 else "left")
+        draw_wall(stage, branch(rng), gable, style, house.floors, skip=1)
     if style.pitch:
-        slope = [
-            (x - side * 0.3, height, begin),
-            (x - side * 0.3, height, z + length),
-            (x + side * 5.5, height + style.pitch * 1.4, z + length),
-            (x + side * 5.5, height + style.pitch * 1.4, begin),
-        ]
+        eaves, crest = x - side * 0.3, x + side * 5.5
+        slope = [(eaves, height, z), (eaves, height, end), (crest, ridge, end), (crest, ridge, z)]
         stage.polygon(slope, style.roof, BUILDING, facade.facing)
-    draw_wall(stage, rng, facade, style, floors, skip=0)
-    stage.cast_wall((x, 0.0, begin), (x, 0.0, z + length), height)
+    draw_wall(stage, rng, facade, style, house.floors, skip=0)
+    stage.cast_wall((x, 0.0, z), (x, 0.0, end), height)
 
 
 def draw_wall(
     stage: Stage, rng: random.Random, wall: Wall, style: Style, floors: int, skip: int
 ) -> None:
     """A wall with its rows of windows; `skip` columns of windows are left out at its start."""
-    far = wall.z + wall.run[1] * wall.length
-    stage.polygon(wall.part(0, 0, wall.length, wall.height), style.wall, BUILDING, wall.facing)
-    bays = max(1, round(wall.length / style.bay))
-    width = wall.length / bays
+    whole = wall.part(0, 0, wall.length, wall.height)
+    if stage.cover.hides(whole):
+        return
+    stage.polygon(whole, style.wall, BUILDING, wall.facing)
     if wall.z > 36 and wall.run[1]:
         _draw_distant_floors(stage, wall, style, floors)
         return
     if not style.pitch:
-        stage.polygon(
-            wall.part(0, wall.height - 0.35, wall.length, wall.height),
-            style.trim,
-            BUILDING,
-            wall.facing,
-        )
+        edge = wall.part(0, wall.height - 0.35, wall.length, wall.height)
+        stage.polygon(edge, style.trim, BUILDING, wall.facing)
+    bays = max(1, round(wall.length / style.bay))
+    width = wall.length / bays
     ground = 1 if style.shop and not skip else 0
     for bay in range(skip, bays):
-        if not stage.sees(*wall.at((bay + 0.5) * width), width):
-            continue
-        for floor in range(ground, floors):
-            _draw_window(stage, rng, wall, style, (bay + 0.5) * width, floor, far < 28)
+        _draw_bay(stage, rng, wall, style, ((bay + 0.5) * width, width), range(ground, floors))
     if ground:
         _draw_shop(stage, rng, wall, style)
     elif not skip:
         _draw_door(stage, rng, wall, style, (rng.randrange(bays) + 0.5) * width)
+
+
+def _draw_bay(
+    stage: Stage,
+    rng: random.Random,
+    wall: Wall,
+    style: Style,
+    bay: tuple[float, float],
+    floors: range,
+) -> None:
+    """A column of windows; bay: its middle along the wall and its width."""
+    # The same numbers are drawn for a column out of sight, which so leaves the next ones alone.
+    moods = [(rng.random(), 0.75 + 0.45 * rng.random()) for _ in floors]
+    t, width = bay
+    low, high = stage.cover.heights(wall.at(t - width / 2), wall.at(t + width / 2))
+    close = wall.z + wall.run[1] * wall.length < 28
+    for floor, mood in zip(floors, moods, strict=True):
+        y = floor * style.floor
+        if y < high and y + style.floor > low:
+            _draw_window(stage, mood, wall, style, (t, y), close)
 
 
 def _draw_distant_floors(stage: Stage, wall: Wall, style: Style, floors: int) -> None:
@@ -350,11 +413,16 @@ def blend(a: Color, b: Color, share: float) -> Color:
 
 
 def _draw_window(
-    stage: Stage, rng: random.Random, wall: Wall, style: Style, t: float, floor: int, close: bool
+    stage: Stage,
+    mood: tuple[float, float],
+    wall: Wall,
+    style: Style,
+    place: tuple[float, float],
+    close: bool,
 ) -> None:
+    """A window; mood: its chance to be lit and its tone; place: along the wall and its floor."""
     half, rise = style.bay * style.window[0] / 2, style.floor * style.window[1]
-    y = floor * style.floor + 0.28 * style.floor
-    chance, tone = rng.random(), rng.uniform(0.75, 1.2)
+    (chance, tone), t, y = mood, place[0], place[1] + 0.28 * style.floor
     if close:
         if style.shutters:
             panel = wall.part(t - half - 0.35, y, t + half + 0.35, y + rise)
@@ -393,23 +461,33 @@ def _draw_door(stage: Stage, rng: random.Random, wall: Wall, style: Style, t: fl
     stage.polygon(wall.part(t - 0.55, 0, t + 0.55, 2.15), color, BUILDING, wall.facing)
 
 
-def draw_skyline(stage: Stage, rng: random.Random) -> None:
-    """The houses that close the street far away."""
+def plan_skyline(rng: random.Random) -> Iterator[tuple[Wall, Color]]:
+    """Yield the houses that close the street far away, with their colors."""
     x = -190.0
     while x < 190:
         width, height, z = rng.uniform(8, 22), rng.uniform(8, 24), FAR + rng.uniform(10, 30)
-        wall = Wall(x, z, (1.0, 0.0), width, height, "front")
         color = jitter(rng, rng.choice(FACADES), 0.08)
+        yield Wall(x, z, (1.0, 0.0), width, height, "front"), color
         x += width
-        if not stage.sees(x - width / 2, z, width):
-            continue
-        stage.polygon(wall.part(0, 0, width, height), color, BUILDING)
-        for floor in range(1, int(height / 3.4)):
-            row = wall.part(1, floor * 3.4, width - 1, floor * 3.4 + 1.4)
-            stage.polygon(row, dim(color, 0.82), BUILDING)
+
+
+def draw_block(stage: Stage, wall: Wall, color: Color) -> None:
+    """One house of the skyline."""
+    width, whole = wall.length, wall.part(0, 0, wall.length, wall.height)
+    if not stage.sees(*wall.at(width / 2), width) or stage.cover.hides(whole):
+        return
+    stage.polygon(whole, color, BUILDING)
+    for floor in range(1, int(wall.height / 3.4)):
+        row = wall.part(1, floor * 3.4, width - 1, floor * 3.4 + 1.4)
+        stage.polygon(row, dim(color, 0.82), BUILDING)
 
 
 # -------------------------------------------------------------------------------------- the trees
+
+
+NEAR_CLUMPS = ((0.62, 11, 0.0, 0.42), (0.86, 13, 0.1, 0.30), (1.1, 13, 0.2, 0.18))
+FAR_CLUMPS = ((0.62, 9, 0.0, 0.50), (0.86, 8, 0.1, 0.36), (1.1, 7, 0.2, 0.23))
+"""Layers of a crown from back to front: (tone, how many clumps, how much higher, how large)."""
 
 
 def draw_tree(stage: Stage, rng: random.Random, x: float, z: float) -> None:
@@ -424,6 +502,11 @@ def draw_tree(stage: Stage, rng: random.Random, x: float, z: float) -> None:
     crown = rng.uniform(3.4, 4.6)
     trunk = stage.length(0.16, z, 0.010)
     bark = jitter(rng, (88, 70, 56), 0.2)
+    stage.cast((x, crown, z), (radius, radius * rise))
+    stage.cast((x, crown * 0.3, z), (trunk, crown * 0.3))
+    wide, top = 1.41 * radius, crown + radius * (rise + 0.33)
+    if stage.cover.hides([(x - wide, 0.0, z), (x + wide, top, z)]):
+        return
     stem = [
         (x - trunk, 0.0, z),
         (x + trunk, 0.0, z),
@@ -431,21 +514,16 @@ def draw_tree(stage: Stage, rng: random.Random, x: float, z: float) -> None:
         (x - trunk * 0.7, crown, z),
     ]
     stage.polygon(stem, bark, TREE)
-    stage.cast((x, crown, z), (radius, radius * rise))
-    stage.cast((x, crown * 0.3, z), (trunk, crown * 0.3))
     # The sun brightens clumps and moves none, so that the light leaves the label map alone.
     sun = stage.light.sun
-    for tone, count, lift, size in (
-        (0.62, 11, 0.0, 0.42),
-        (0.86, 13, 0.1, 0.30),
-        (1.1, 13, 0.2, 0.18),
-    ):
+    clumps = NEAR_CLUMPS if z < 22 else FAR_CLUMPS
+    for tone, count, lift, size in clumps:
         for _ in range(count):
-            a, b = rng.uniform(-0.78, 0.78), rng.uniform(-0.78, 0.78)
+            a, b = 1.56 * rng.random() - 0.78, 1.56 * rng.random() - 0.78
             if a * a + b * b > 0.6:
                 a, b = a * 0.6, b * 0.6
-            bright = tone * (1 + 0.22 * b + 0.2 * a * sun[0]) * rng.uniform(0.86, 1.14)
-            clump = radius * size * rng.uniform(0.75, 1.25)
+            bright = tone * (1 + 0.22 * b + 0.2 * a * sun[0]) * (0.86 + 0.28 * rng.random())
+            clump = radius * size * (0.75 + 0.5 * rng.random())
             place = (x + a * radius, crown + (b + lift) * radius * rise, z)
             stage.ellipse(place, (clump, clump * 0.85), dim(leaves, bright), TREE)
 
@@ -454,12 +532,14 @@ def _draw_fir(stage: Stage, rng: random.Random, x: float, z: float) -> None:
     needles = jitter(rng, (52, 88, 66), 0.18)
     height, half = rng.uniform(5, 7.5), rng.uniform(1.1, 1.6)
     trunk = stage.length(0.12, z, 0.008)
+    stage.cast((x, height * 0.45, z), (half * 0.7, height * 0.4))
+    if stage.cover.hides([(x - half, 0, z), (x + half, 1.4 * height, z)]):
+        return
     stage.polygon(
         [(x - trunk, 0, z), (x + trunk, 0, z), (x + trunk, 1.4, z), (x - trunk, 1.4, z)],
         (80, 62, 50),
         TREE,
     )
-    stage.cast((x, height * 0.45, z), (half * 0.7, height * 0.4))
     tiers = 5
     for tier in range(tiers):
         low = 0.9 + tier * (height - 1.6) / tiers
@@ -494,9 +574,16 @@ def draw_garden(stage: Stage, rng: random.Random, street: Street, plot: Plot) ->
         draw_tree(stage, branch(rng), x + side * rng.uniform(2.5, 4), z + length / 2)
     wall = Wall(x, z, (0.0, 1.0), length, height, "right" if side < 0 else "left")
     front = Wall(x, z, (side, 0.0), 9.0, height, "front")
-    for face in (front, wall):
-        stage.polygon(face.part(0, 0, face.length, height), dim(leaves, 0.85), TREE, face.facing)
-        for _ in range(10):
-            (x, z), y = face.at(rng.uniform(0, face.length)), rng.uniform(0.2, height)
-            size, tone = rng.uniform(0.14, 0.34), rng.uniform(0.7, 1.25)
-            stage.ellipse((x, y, z), (size, size), dim(leaves, tone), TREE)
+    for face, own in ((front, branch(rng)), (wall, branch(rng))):
+        _draw_hedge(stage, own, face, leaves)
+
+
+def _draw_hedge(stage: Stage, rng: random.Random, face: Wall, leaves: Color) -> None:
+    if stage.cover.hides(face.part(-0.34, 0, face.length + 0.34, face.height + 0.34)):
+        return
+    whole = face.part(0, 0, face.length, face.height)
+    stage.polygon(whole, dim(leaves, 0.85), TREE, face.facing)
+    for _ in range(10 if face.z < 18 else 5):
+        (x, z), y = face.at(rng.uniform(0, face.length)), rng.uniform(0.2, face.height)
+        size, tone = rng.uniform(0.14, 0.34), rng.uniform(0.7, 1.25)
+        stage.ellipse((x, y, z), (size, size), dim(leaves, tone), TREE)

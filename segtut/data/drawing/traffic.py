@@ -2,7 +2,9 @@
 
 import math
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from segtut.data.drawing.light import Color, Facing
 from segtut.data.drawing.stage import CAR, PERSON, POLE, Point, Stage, ring
@@ -244,44 +246,36 @@ def _faces_camera(stage: Stage, pose: Pose, across: float) -> bool:
 
 def _draw_shell(stage: Stage, body: Body, pose: Pose, paint: Color, half: float) -> None:
     """The faces that span the car's width: rear, windows, roof, hood, front, far ones first."""
-    strips = list(enumerate(zip(body.outline, body.outline[1:], strict=False)))
-    strips.sort(
-        key=lambda item: -(pose.point(item[1][0][0], 0, 0)[2] + pose.point(item[1][1][0], 0, 0)[2])
-    )
+    eye_x, eye_y = stage.camera.x - pose.x, stage.camera.height
+    eye = eye_x * pose.ahead[0] - pose.z * pose.ahead[1]
+    strips = [
+        (number, a0, y0, a1, y1)
+        for number, ((a0, y0), (a1, y1)) in enumerate(pairwise(body.outline))
+        if (a1 - a0) * (eye_y - y0) > (y1 - y0) * (eye - a0)  # it looks at the camera
+    ]
+    strips.sort(key=lambda strip: -pose.ahead[1] * (strip[1] + strip[3]))
     glass = blend((46, 54, 64), stage.light.horizon, 0.12)
-    for number, ((a0, y0), (a1, y1)) in strips:
-        window = number in (3, 5)
-        inset = half * (0.86 if number in (3, 4, 5) else 1.0)
-        low = half if number in (3,) else inset
+    for number, a0, y0, a1, y1 in strips:
+        # Windows and roof are narrower than the rest, and the windows taper toward the roof.
+        low = half * (0.86 if number in (4, 5) else 1.0)
+        high = half * (0.86 if number in (3, 4) else 1.0)
         corners = [
             pose.point(a0, -low, y0),
             pose.point(a0, low, y0),
-            pose.point(a1, inset, y1),
-            pose.point(a1, -inset, y1),
+            pose.point(a1, high, y1),
+            pose.point(a1, -high, y1),
         ]
-        if number == 5:
-            corners = [
-                pose.point(a0, -inset, y0),
-                pose.point(a0, inset, y0),
-                pose.point(a1, half, y1),
-                pose.point(a1, -half, y1),
-            ]
         flat = abs(y1 - y0) < 0.4 * abs(a1 - a0)
-        facing: Facing = "up" if flat else "front"
-        stage.polygon(corners, paint, CAR, facing)
-        if window:
-            pane = [_toward(corners, corner, 0.13) for corner in corners]
-            stage.polygon(pane, glass, CAR, "front")
+        stage.polygon(corners, paint, CAR, "up" if flat else "front")
+        if number in (3, 5):
+            stage.polygon(_shrunk(corners, 0.13), glass, CAR, "front")
 
 
-def _toward(corners: list[Point], corner: Point, share: float) -> Point:
-    """The corner moved by a share of the way to the middle of all corners."""
-    count = len(corners)
-    middle = [sum(c[axis] for c in corners) / count for axis in range(3)]
-    x, y, z = (
-        value + share * (center - value) for value, center in zip(corner, middle, strict=True)
-    )
-    return x, y, z
+def _shrunk(corners: Sequence[Point], share: float) -> list[Point]:
+    """The corners moved by a share of the way to the middle of them all."""
+    keep, part = 1 - share, share / len(corners)
+    x, y, z = (part * sum(values) for values in zip(*corners, strict=True))
+    return [(keep * a + x, keep * b + y, keep * c + z) for a, b, c in corners]
 
 
 def _draw_flank(stage: Stage, body: Body, pose: Pose, paint: Color, across: float) -> None:
@@ -298,8 +292,7 @@ def _draw_flank(stage: Stage, body: Body, pose: Pose, paint: Color, across: floa
     ]
     stage.polygon(upper, paint, CAR, facing)
     glass = blend((46, 54, 64), stage.light.horizon, 0.10)
-    pane = [_toward(upper, corner, 0.12) for corner in upper]
-    stage.polygon(pane, glass, CAR, facing)
+    stage.polygon(_shrunk(upper, 0.12), glass, CAR, facing)
     middle = (outline[4][0] + outline[5][0]) / 2
     post = [
         pose.point(middle - 0.05, across * 0.99, outline[3][1]),
