@@ -14,7 +14,7 @@ from segtut.data.drawing.light import WEATHERS
 from segtut.data.drawing.scene import draw_scene
 from segtut.data.palette import STREETS_PALETTE, colorize
 
-DRAWING_VERSION = 4
+DRAWING_VERSION = 5
 """Raised whenever the same arguments give other pixels than before."""
 
 Weather = Literal["clear", "fog", "night", "rain", "mixed"]

@@ -88,8 +88,8 @@ def plan_pavements(
         z = 6 + (z - 6) * (reach - 6) / 38 + rng.uniform(-0.8, 0.8)
         x = side * (street.road + rng.uniform(0.5, 0.8))
         yield z, partial(draw, stage, branch(rng), x, z)
-    for _ in range(some(rng, 2.2 * crowding)):
-        z = rng.uniform(6.5, 17)
+    for _ in range(some(rng, 2.6 * crowding)):
+        z = rng.uniform(4.6, 7.4)
         x = rng.choice((-1, 1)) * (street.road + rng.uniform(0.9, street.pavement - 0.4))
         if street.zebra and street.zebra > 6 and rng.random() < 0.35:
             z, x = street.zebra + rng.uniform(0.5, 2.5), rng.uniform(-1, 1) * street.road

@@ -10,7 +10,7 @@ from segtut.data.drawing.light import Color, Facing
 from segtut.data.drawing.stage import CAR, PERSON, POLE, Point, Stage, ring
 from segtut.data.drawing.street import FACADES, blend, dim, jitter
 
-THINNEST = 0.009
+THINNEST = 0.023
 """Half the width, in picture heights, that a pole has at least, so that it is seen far away."""
 
 # -------------------------------------------------------------------------------------- the poles
@@ -18,7 +18,7 @@ THINNEST = 0.009
 
 def draw_lamp_post(stage: Stage, rng: random.Random, x: float, z: float) -> None:
     """A street lamp whose arm reaches over the road."""
-    steel = jitter(rng, rng.choice(((96, 100, 104), (60, 68, 66), (150, 152, 152))), 0.15)
+    steel = jitter(rng, rng.choice(((74, 80, 88), (34, 44, 42), (196, 198, 198))), 0.12)
     half, height = stage.length(0.085, z, THINNEST), rng.uniform(5.0, 6.6)
     reach = -math.copysign(rng.uniform(0.9, 1.5), x)
     stage.cast_wall((x - half, 0.0, z), (x + half, 0.0, z), height)
@@ -64,8 +64,8 @@ def draw_sign(stage: Stage, rng: random.Random, x: float, z: float) -> None:
     """A post with a round, three-cornered or square traffic sign."""
     half, height = stage.length(0.06, z, THINNEST), rng.uniform(2.3, 3.0)
     stage.cast_wall((x - half, 0.0, z), (x + half, 0.0, z), height)
-    _bar(stage, (x, 0.0, z), (x, height, z), half, (150, 152, 152))
-    size = stage.length(rng.uniform(0.36, 0.46), z, 0.026)
+    _bar(stage, (x, 0.0, z), (x, height, z), half, (206, 208, 208))
+    size = stage.length(rng.uniform(0.38, 0.48), z, 0.034)
     red, blue, white = (200, 44, 40), (36, 84, 160), (238, 238, 232)
     kind = rng.randrange(4)
     top = height + size * 0.4
@@ -95,8 +95,8 @@ def draw_traffic_light(stage: Stage, rng: random.Random, x: float, z: float) -> 
     """A post with three lamps, one of them lit."""
     half, height = stage.length(0.07, z, THINNEST), rng.uniform(2.6, 3.2)
     stage.cast_wall((x - half, 0.0, z), (x + half, 0.0, z), height)
-    _bar(stage, (x, 0.0, z), (x, height, z), half, (92, 96, 98))
-    size = stage.length(0.19, z, 0.017)
+    _bar(stage, (x, 0.0, z), (x, height, z), half, (58, 62, 66))
+    size = stage.length(0.2, z, 0.02)
     _plate(stage, x, height + size * 2.4, z, size * 1.35, size * 3.6, (44, 48, 48))
     lit = rng.randrange(3)
     colors: tuple[Color, ...] = ((244, 62, 44), (250, 186, 50), (70, 220, 130))
