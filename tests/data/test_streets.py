@@ -1,4 +1,5 @@
 import hashlib
+import math
 import os
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from hypothesis.extra.numpy import arrays
 from segtut.data.drawing import scene
 from segtut.data.drawing.light import Light
 from segtut.data.drawing.scene import draw_scene
-from segtut.data.drawing.stage import BUILDING, CAR, PERSON, POLE, SKY, Camera, Stage
+from segtut.data.drawing.stage import BUILDING, CAR, PERSON, POLE, SKY, Camera, Cover, Stage
 from segtut.data.palette import STREETS_PALETTE, colorize
 from segtut.data.streets import CLASSES, MERGES, Streets, draw_street, draw_strip, outline
 from segtut.metrics import ConfusionMatrix
@@ -182,6 +183,17 @@ def test_a_scene_is_the_same_at_any_size(seed: int) -> None:
     known = (small != 255) & (sampled != 255)
     assert known.float().mean() > 0.85
     assert (small == sampled)[known].float().mean() > 0.99
+
+
+def test_what_is_left_out_would_not_have_been_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = [(96, 128), (96, 256), (192, 256)]
+    spared = [draw_scene(f"{seed}", size, "night", 1.0) for seed in range(8) for size in sizes]
+    monkeypatch.setattr(Cover, "hides", lambda *_: False)
+    monkeypatch.setattr(Cover, "heights", lambda *_: (-math.inf, math.inf))
+    full = [draw_scene(f"{seed}", size, "night", 1.0) for seed in range(8) for size in sizes]
+    for some, whole in zip(spared, full, strict=True):
+        assert np.array_equal(some[0], whole[0])
+        assert np.array_equal(some[1], whole[1])
 
 
 def test_a_wider_picture_shows_more_of_the_same_street() -> None:

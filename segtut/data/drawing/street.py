@@ -303,7 +303,7 @@ def plan_house(rng: random.Random, street: Street, plot: Plot) -> House:
 def draw_plots(stage: Stage, rng: random.Random, street: Street) -> None:
     """The houses along the street and those that close it, from far to near, and the gardens.
 
-    What nearer houses will hide is left out, which is half of everything.
+    What nearer houses hide and what is out of view is left out, nearly half of their shapes.
     """
     skyline = list(plan_skyline(rng))
     plots = sorted(plan_plots(rng, street), key=lambda plot: -plot.z)
