@@ -17,7 +17,7 @@ Layers = Sequence[tuple[Tensor, Tensor]]
 
 @exercise("3.1.1-two-layers")
 def check_two_layers(answer: TwoLayers) -> str:
-    """answer: (pixels (P,3), W1 (m,3), b1 (m), W2 (C,m), b2 (C)) -> logits (P,C), ReLU between."""
+    """answer: (pixels (n,3), W1 (m,3), b1 (m), W2 (C,m), b2 (C)) -> logits (n,C), ReLU between."""
     generator = torch.Generator().manual_seed(0)
     shapes = ((7, 3), (5, 3), (5,), (4, 5), (4,))
     pixels, w1, b1, w2, b2 = (torch.randn(*shape, generator=generator) for shape in shapes)
