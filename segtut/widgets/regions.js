@@ -87,7 +87,7 @@ function paint(canvas, pixels, height, width, kind) {
   for (let i = 0; i < height * width; i++) {
     for (let k = 0; k < 3; k++) {
       const value = pixels[3 * i + k];
-      const looks = { hit: () => value, rest: () => mix(value, 70, 0.62), spilled: () => mix(value, SPILLED[k], 0.72), missed: () => mix(value, MISSED[k], 0.72) };
+      const looks = { hit: () => mix(value, 255, 0.42), rest: () => mix(value, 60, 0.55), spilled: () => mix(value, SPILLED[k], 0.72), missed: () => mix(value, MISSED[k], 0.72) };
       shown.data[4 * i + k] = looks[kind(i)]();
     }
     shown.data[4 * i + 3] = 255;
@@ -98,7 +98,7 @@ function paint(canvas, pixels, height, width, kind) {
 function key() {
   const entry = (text, color) => element("span", {}, element("span", { class: "st-swatch", style: `background:rgb(${color.join(",")})` }), text);
   return element("div", { class: "st-legend" },
-    element("span", {}, "bright: found"), entry("spilled over", SPILLED), entry("missed", MISSED), element("span", {}, "dark: the rest"));
+    element("span", {}, "light: found"), entry("spilled over", SPILLED), entry("missed", MISSED), element("span", {}, "dark: the rest"));
 }
 
 function render({ model, el }) {

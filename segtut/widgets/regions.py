@@ -88,7 +88,9 @@ class RegionGrower(Figure):
         row, column = divmod(self.seed, self.width)
         distance = np.linalg.norm(pixels.astype(float) - pixels[row, column], axis=2)
         region = flood(distance, (row, column), tolerance=self.tolerance, connectivity=1)
-        shown = np.where(region[..., None], pixels, 0.38 * pixels + 43).astype(np.uint8)
+        shown = np.where(region[..., None], 0.58 * pixels + 107, 0.45 * pixels + 33).astype(
+            np.uint8
+        )
         drawing = Drawing(figsize=(7, 2.9))
         colors = np.frombuffer(self.colors, np.uint8).reshape(256, 3)
         panels = ((f"Within {self.tolerance} levels of the seed", shown), ("Truth", colors[labels]))
