@@ -65,7 +65,7 @@ def check_unpool(answer: Callable[[Tensor, Tensor, tuple[int, int]], Tensor]) ->
     maps = 1 + torch.rand(2, 3, 6, 8, generator=generator)
     pooled, indices = F.max_pool2d(maps, 2, return_indices=True)
     found = _tensor(call(answer, pooled.clone(), indices.clone(), (6, 8)))
-    right = F.max_unpool2d(pooled, indices, 2)
+    right = F.max_unpool2d(pooled, indices, (2, 2))
     if found.shape != right.shape:
         raise Fault(f"the maps should be {tuple(right.shape)}, and are {tuple(found.shape)}.")
     if torch.allclose(found, right):
