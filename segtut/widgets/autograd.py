@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 import traitlets
@@ -47,7 +47,7 @@ class AutogradGraph(Figure):
 
     _script = "autograd.js"
 
-    nodes = traitlets.List().tag(sync=True)
+    nodes: traitlets.List[dict[str, Any]] = traitlets.List().tag(sync=True)
     inputs = traitlets.Dict().tag(sync=True)
     activation = traitlets.Unicode().tag(sync=True)
     label = traitlets.Int().tag(sync=True)
