@@ -82,7 +82,6 @@ const STYLE = `
 .st-panel .st-under canvas { position: absolute; inset: 0; width: 100%; height: 100%; image-rendering: pixelated; }
 .st-features { display: grid; grid-template-columns: repeat(8, minmax(0, 1fr)); gap: 0.4rem; border: 0; padding: 0; margin: 0.2rem 0 0; min-width: 0; }
 .segtut-figure .st-tiles { margin-bottom: 0 !important; }
-.st-scene { padding: 0 !important; border: 0 !important; background: none !important; }
 .st-features legend { float: left; grid-column: 1 / -1; padding: 0; margin: 0 0 0.2rem; font-size: 0.82rem; color: var(--st-soft); width: auto; }
 .st-feature { display: block; margin: 0; cursor: pointer; font-size: 0.78rem; line-height: 1.25; }
 .st-feature canvas { display: block; width: 100%; height: auto; border-radius: 0.25rem; image-rendering: pixelated; }
@@ -136,7 +135,7 @@ function render({ model, el }) {
   const [low, high] = [Math.floor(Math.min(...every)), Math.ceil(Math.max(...every))];
 
   const root = card(el, "A class activation map, put together from its features");
-  const picture = element("img", { alt: "The street", class: "st-scene" });
+  const picture = element("img", { alt: "The street" });
   const gray = element("img", { alt: "" });
   const heatMap = element("canvas", { class: "st-crisp", role: "img" });
   const verdict = element("canvas", { role: "img" });
