@@ -181,6 +181,17 @@ def test_keys_move_and_turn_the_line(page: Page) -> None:
     assert "direction 93 degrees" in (plane.get_attribute("aria-label") or "")
 
 
+def test_keys_move_a_slanted_line_along_its_normal(page: Page) -> None:
+    page.get_by_role("slider", name="Direction").fill("45")
+    position = page.get_by_role("slider", name="Position")
+    before = float(position.input_value())
+    page.get_by_role("application").focus()
+    for _ in range(5):
+        page.keyboard.press("ArrowRight")
+    moved = 5 * 0.02 * math.cos(math.pi / 4)
+    assert float(position.input_value()) - before == pytest.approx(moved, abs=0.011)
+
+
 def test_mouse_drags_the_line(page: Page) -> None:
     box = page.get_by_role("application").bounding_box()
     handle = page.locator(".st-plane circle[r='3.4']").bounding_box()
