@@ -216,7 +216,7 @@ function tiles(names) {
   return { node, show: (texts) => texts.forEach((text, i) => { values[i].textContent = text; }) };
 }
 
-const percent = (value) => (value === null ? "none" : `${(100 * value).toFixed(1)} %`);
+const percent = (value) => (value === null ? "none" : `${(100 * value).toFixed(1)}\u00a0%`);
 const mean = (values) => {
   const known = values.filter((value) => value !== null);
   return known.reduce((sum, value) => sum + value, 0) / known.length;
@@ -290,7 +290,7 @@ function render({ model, el }) {
       const confidence = Float32Array.from(said, (_, i) => Math.max(...probabilities(logits, classes.length, places, i)));
       answer = { logits, said, confidence, truth };
       const [all, paint] = [agreement(truth, said, classes.length), agreement(truth, said, classes.length, painted)];
-      numbers.show([percent(all.accuracy), mean(all.iou).toFixed(2), painted.includes(1) ? percent(paint.accuracy) : "none", `${Math.round(milliseconds)} ms`]);
+      numbers.show([percent(all.accuracy), mean(all.iou).toFixed(2), painted.includes(1) ? percent(paint.accuracy) : "none", `${Math.round(milliseconds)}\u00a0ms`]);
       table.showIoU(all.iou);
       showAnswer();
       look();

@@ -66,7 +66,7 @@ WRONG: list[tuple[str, Callable[..., Any], str]] = [
     ("3.2.4-transposed", lambda v, k, s: lay_out(v, k, s, extra=1), "begins at S"),
     ("3.2.4-transposed", lambda v, k, s: lay_out(v, k, s)[:-1, :-1], "begins at S"),
     ("3.2.4-transposed", lambda v, k, s: relu(lay_out(v, k, s)), "the values differ"),
-    ("3.2.4-transposed", lambda v, k, s: lay_out(v, k[0, 0], s), "raised IndexError"),
+    ("3.2.4-transposed", lambda v, k, s: lay_out(v, k[0, 0], s), "raised TypeError"),
     ("3.2.4-overlap", lambda k, s: k % s == 0, "a list of 2 counts"),
     ("3.2.4-overlap", lambda k, s: taps(k, s)[:1], "pattern repeats every 2"),
     ("3.2.4-overlap", lambda k, s: taps(k, s)[::-1], "in another order"),

@@ -155,7 +155,8 @@ def shown(page: Page, which: int) -> np.ndarray:
 
 
 def tile(page: Page, name: str) -> str:
-    return page.locator(f".st-tiles div:has(dt:text-is('{name}')) dd").inner_text()
+    text = page.locator(f".st-tiles div:has(dt:text-is('{name}')) dd").inner_text()
+    return text.replace("\u00a0", " ")
 
 
 def torch_labels(pixels: np.ndarray) -> Tensor:
