@@ -360,6 +360,7 @@ function render({ model, el }) {
     says,
     table.node,
   );
+  say("The network is reading the street.", true);
   refresh();
   return network.stop;
 }
