@@ -158,7 +158,7 @@ def test_show_draws_samples(data: Path, tmp_path: Path, capsys: pytest.CaptureFi
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["--model", "vnet"], "Unknown model 'vnet'; choose one of unet"),
+        (["--model", "vnet"], "Unknown model 'vnet'; choose one of pixel_mlp, unet"),
         (["--option", "breadth=3"], "no option breadth; its options are: width"),
         (["--option", "width"], "not NAME=VALUE"),
         (["--option", "width=wide"], "unet cannot be built with {'width': 'wide'}"),

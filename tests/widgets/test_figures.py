@@ -45,7 +45,7 @@ def test_display_gives_the_figure_then_its_picture(
 
 def test_runs_with_the_scripts_of_the_book(figure: Figure, open_figure) -> None:
     page = open_figure(figure, embedded=True)
-    assert page.get_by_role("status").inner_text()
+    page.get_by_role("status").filter(has_text=re.compile(r"\w")).wait_for()
     assert page.locator(".segtut-figure").bounding_box()["height"] > 300
 
 
