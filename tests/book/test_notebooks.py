@@ -1,6 +1,7 @@
 """What every notebook keeps to, so that a change shows in review and a cell fits on a screen."""
 
 import ast
+import builtins
 import re
 from pathlib import Path
 
@@ -48,6 +49,36 @@ def test_imports_stand_in_one_cell(notebook):
         if any(isinstance(node, ast.Import | ast.ImportFrom) for node in ast.walk(ast.parse(code)))
     ]
     assert len(importing) == 1
+
+
+def bound_in(code: str) -> set[str]:
+    """The names that a cell binds anywhere: by assignment, definition, parameter or import."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(code)):
+        match node:
+            case ast.Name(id=name, ctx=ast.Store()) | ast.arg(arg=name):
+                names.add(name)
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                names.add(name)
+            case ast.ExceptHandler(name=str(name)):
+                names.add(name)
+            case ast.alias(name=name, asname=other):
+                names.add((other or name).split(".")[0])
+    return names
+
+
+def used_in(code: str) -> set[str]:
+    tree = ast.walk(ast.parse(code))
+    return {
+        node.id for node in tree if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+    }
+
+
+def test_a_reader_sees_where_every_name_comes_from(notebook):
+    seen = set(dir(builtins))
+    for code in visible_code(notebook):
+        seen |= bound_in(code)
+        assert used_in(code) <= seen, f"{used_in(code) - seen} come from no visible cell: {code}"
 
 
 def test_pictures_have_alt_text(notebook):
