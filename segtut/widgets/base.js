@@ -138,6 +138,16 @@ function whenResized(node, draw) {
   return () => observer.disconnect();
 }
 
+// Call follow(event) for each event of a pointer that is pressed on the node and moved, even outside.
+function whenDragged(node, follow) {
+  node.addEventListener("pointerdown", (event) => {
+    if (event.button) return;
+    node.setPointerCapture(event.pointerId);
+    follow(event);
+  });
+  node.addEventListener("pointermove", (event) => { if (event.buttons & 1) follow(event); });
+}
+
 function niceTicks(low, high, wanted) {
   const rough = (high - low) / wanted || 1;
   const power = 10 ** Math.floor(Math.log10(rough));

@@ -98,12 +98,7 @@ function surfacePanel({ placed, stepped }) {
     const box = node.getBoundingClientRect();
     place(reach[0] * ((2 * (event.clientX - box.left)) / box.width - 1), reach[1] * (1 - (2 * (event.clientY - box.top)) / box.height));
   };
-  node.addEventListener("pointerdown", (event) => {
-    if (event.button) return;
-    node.setPointerCapture(event.pointerId);
-    follow(event);
-  });
-  node.addEventListener("pointermove", (event) => { if (event.buttons & 1) follow(event); });
+  whenDragged(node, follow);
   node.addEventListener("keydown", (event) => {
     const move = { ArrowUp: [0, 1], ArrowDown: [0, -1], ArrowLeft: [-1, 0], ArrowRight: [1, 0] }[event.key];
     if (move) place(start[0] + (move[0] * reach[0]) / 20, start[1] + (move[1] * reach[1]) / 20);

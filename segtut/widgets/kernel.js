@@ -129,12 +129,7 @@ function render({ model, el }) {
       const box = node.getBoundingClientRect();
       go(Math.floor(((event.clientY - box.top) / box.height) * height), Math.floor(((event.clientX - box.left) / box.width) * width));
     };
-    node.addEventListener("pointerdown", (event) => {
-      if (event.button) return;
-      node.setPointerCapture(event.pointerId);
-      follow(event);
-    });
-    node.addEventListener("pointermove", (event) => { if (event.buttons & 1) follow(event); });
+    whenDragged(node, follow);
     node.addEventListener("keydown", (event) => {
       const step = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
       if (!step) return;

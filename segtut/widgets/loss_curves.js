@@ -59,12 +59,7 @@ function lossChart({ title, high, pick, format, settings, moved }) {
     const value = first + share * (last - first);
     moved(settings.axis === "logit" ? value : Math.log(value / (1 - value)));
   };
-  node.addEventListener("pointerdown", (event) => {
-    if (event.button) return;
-    node.setPointerCapture(event.pointerId);
-    follow(event);
-  });
-  node.addEventListener("pointermove", (event) => { if (event.buttons & 1) follow(event); });
+  whenDragged(node, follow);
   return { node, draw, stop: whenResized(node, draw) };
 }
 

@@ -118,12 +118,7 @@ function paintGrid({ name, labels, height, width, colors, classes, brush, pick, 
     column = limit((event.clientX - box.left) / box.width, width);
     paint();
   };
-  node.addEventListener("pointerdown", (event) => {
-    if (event.button) return;
-    node.setPointerCapture(event.pointerId);
-    follow(event);
-  });
-  node.addEventListener("pointermove", (event) => { if (event.buttons & 1) follow(event); });
+  whenDragged(node, follow);
   node.addEventListener("keydown", (event) => {
     const steps = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
     const step = steps[event.key];

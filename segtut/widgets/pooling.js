@@ -131,8 +131,7 @@ function editable(state, changed) {
     cursor = Math.min(COLUMNS - 1, Math.max(0, Math.floor(((event.clientX - box.left) / box.width) * COLUMNS)));
     set(cursor, (BOTTOM - (event.clientY - box.top)) / (BOTTOM - TOP));
   };
-  node.addEventListener("pointerdown", (event) => { if (!event.button) { node.setPointerCapture(event.pointerId); follow(event); } });
-  node.addEventListener("pointermove", (event) => { if (event.buttons & 1) follow(event); });
+  whenDragged(node, follow);
   node.addEventListener("keydown", (event) => {
     const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 0.1], ArrowDown: [0, -0.1] }[event.key];
     if (!step) return;

@@ -177,12 +177,7 @@ function render({ model, el }) {
     const box = canvas.getBoundingClientRect();
     move(Math.floor(((event.clientY - box.top) / box.height) * height), Math.floor(((event.clientX - box.left) / box.width) * width));
   };
-  picture.addEventListener("pointerdown", (event) => {
-    if (event.button) return;
-    picture.setPointerCapture(event.pointerId);
-    follow(event);
-  });
-  picture.addEventListener("pointermove", (event) => { if (event.buttons & 1) follow(event); });
+  whenDragged(picture, follow);
   picture.addEventListener("keydown", (event) => {
     const step = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
     if (!step) return;
