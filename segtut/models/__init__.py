@@ -8,9 +8,18 @@ from typing import Any
 
 from torch import nn
 
+from segtut.models.autoencoder import (
+    Autoencoder,
+    MaskedAutoencoder,
+    Reconstructor,
+    SegNet,
+    VariationalAutoencoder,
+    transfer_encoder,
+)
 from segtut.models.cnn import ArticleClassifier, ClassifierFCN, convolutionalize
 from segtut.models.dilated import DilatedFCN
 from segtut.models.fcn import FCN, Backbone
+from segtut.models.gan import Discriminator, Generator, LabelToImage, PatchDiscriminator
 from segtut.models.geometry import (
     Geometry,
     count_parameters,
@@ -26,13 +35,22 @@ from segtut.models.unet import UNet
 __all__ = [
     "FCN",
     "ArticleClassifier",
+    "Autoencoder",
     "ClassifierFCN",
     "DilatedFCN",
+    "Discriminator",
+    "Generator",
     "Geometry",
+    "LabelToImage",
+    "MaskedAutoencoder",
     "Normalize",
+    "PatchDiscriminator",
     "PixelMLP",
+    "Reconstructor",
+    "SegNet",
     "TorchvisionSegmenter",
     "UNet",
+    "VariationalAutoencoder",
     "available",
     "build",
     "convolutionalize",
@@ -40,6 +58,7 @@ __all__ = [
     "layer_geometry",
     "output_stride",
     "receptive_field",
+    "transfer_encoder",
 ]
 
 
@@ -67,6 +86,10 @@ _BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "fcn16s": _fcn(16),
     "fcn8s": _fcn(8),
     "dilated_fcn": DilatedFCN,
+    "segnet": SegNet,
+    "reconstructor": Reconstructor,
+    "masked_autoencoder": MaskedAutoencoder,
+    "label_to_image": LabelToImage,
     **{name: _torchvision(name) for name in NETWORKS},
 }
 
@@ -77,11 +100,13 @@ def available() -> tuple[str, ...]:
 
 
 def build(name: str, num_classes: int, **options: Any) -> nn.Module:
-    """Build a segmentation network by name, images (N, 3, H, W) to logits (N, C, H, W).
+    """Build a network by name; one that segments takes images (N, 3, H, W) to logits (N, C, H, W).
 
     Args:
         name: one of `available()`.
-        num_classes: C, the logits a pixel.
+        num_classes: C, the logits a pixel; of "label_to_image" the channels that enter, of the
+            networks that return their picture, "reconstructor" and "masked_autoencoder", its
+            channels.
         options: what the network's own constructor takes, as `width=32` for "unet".
 
     Raises:
@@ -91,7 +116,7 @@ def build(name: str, num_classes: int, **options: Any) -> nn.Module:
         raise ValueError(f"Unknown model {name!r}; choose one of {', '.join(available())}.")
     builder = _BUILDERS[name]
     parameters = inspect.signature(builder).parameters
-    choices = [option for option in parameters if option != "num_classes"]
+    choices = list(parameters)[1:]  # the first is num_classes, by whatever name
     unknown = [option for option in options if option not in choices]
     if unknown:
         raise ValueError(

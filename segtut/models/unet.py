@@ -15,6 +15,7 @@ from typing import Literal, get_args
 from torch import Tensor, cat, nn
 from torch.nn.functional import interpolate
 
+from segtut.models.arguments import level_channels, require_choice, require_positive
 from segtut.models.normalize import Normalize
 
 Norm = Literal["batch", "group", "none"]
@@ -59,16 +60,13 @@ class UNet(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        for name, value in (("num_classes", num_classes), ("width", width), ("depth", depth)):
-            if value < 1:
-                raise ValueError(f"UNet got {name}={value}; it must be at least 1.")
-        _require_choice("norm", norm, get_args(Norm))
-        _require_choice("upsample", upsample, get_args(Upsampling))
-        _require_choice("stem_stride", stem_stride, (1, 2))
-        if max_width is not None and max_width < 1:
-            raise ValueError(f"UNet got max_width={max_width}; give None or at least 1.")
-        widths = [min(width * 2**level, max_width or math.inf) for level in range(depth)]
-        channels = [int(value) for value in widths]
+        require_positive("UNet", num_classes=num_classes, width=width, depth=depth)
+        require_choice("UNet", "norm", norm, get_args(Norm))
+        require_choice("UNet", "upsample", upsample, get_args(Upsampling))
+        require_choice("UNet", "stem_stride", stem_stride, (1, 2))
+        if max_width is not None:
+            require_positive("UNet", max_width=max_width)
+        channels = level_channels(width, depth, max_width)
         self.stem_stride = stem_stride
         self.normalize = Normalize()
         self.encoder = Encoder(channels, norm, stem_stride, dropout)
@@ -86,15 +84,21 @@ class UNet(nn.Module):
 class Encoder(nn.Module):
     """The contracting path: a block a level, a 2x2 max pooling between levels.
 
-    images (N, 3, H, W) to one feature map a level, level l of shape
+    images (N, in_channels, H, W) to one feature map a level, level l of shape
     (N, channels[l], ceil(H / 2**l), ceil(W / 2**l)), finest first.
     """
 
     def __init__(
-        self, channels: Sequence[int], norm: Norm = "batch", stride: int = 1, dropout: float = 0.0
+        self,
+        channels: Sequence[int],
+        norm: Norm = "batch",
+        stride: int = 1,
+        dropout: float = 0.0,
+        in_channels: int = 3,
     ) -> None:
         super().__init__()
-        inputs = (3, *channels[:-1])
+        self.stride = stride
+        inputs = (in_channels, *channels[:-1])
         self.levels = nn.ModuleList(
             double_convolution(before, after, norm, stride if level == 0 else 1)
             for level, (before, after) in enumerate(zip(inputs, channels, strict=True))
@@ -188,9 +192,3 @@ def _doubling(channels: int, upsample: Upsampling) -> nn.Module:
     if upsample == "transposed":
         return nn.ConvTranspose2d(channels, channels, kernel_size=2, stride=2)
     return nn.Upsample(scale_factor=2, mode=upsample)
-
-
-def _require_choice(name: str, value: object, choices: Sequence[object]) -> None:
-    if value not in choices:
-        listed = ", ".join(repr(choice) for choice in choices)
-        raise ValueError(f"UNet got {name}={value!r}; choose one of {listed}.")
