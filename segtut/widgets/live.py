@@ -75,7 +75,7 @@ class LiveNetwork(Figure):
             names=list(names),
             pictures=pictures.tobytes(),
             labels=labels.tobytes(),
-            stamps=_stamps(labels, classes),
+            stamps=cut_outs(labels, classes),
             operations=program.operations,
             weights=program.weights.tobytes(),
         )
@@ -102,8 +102,12 @@ class LiveNetwork(Figure):
         return drawing
 
 
-def _stamps(labels: NDArray[np.uint8], classes: Sequence[str]) -> list[dict[str, Any]]:
-    """Where the largest whole pole, car and person stand; a class without one is left out."""
+def cut_outs(labels: NDArray[np.uint8], classes: Sequence[str]) -> list[dict[str, Any]]:
+    """Where the largest whole pole, car and person stand; a class without one is left out.
+
+    labels: (S, H, W). One dictionary each: "label", "street" (S), and the box "top", "left",
+    "height", "width" of the pixels of that label which belong to it.
+    """
     from scipy import ndimage
 
     found = []
