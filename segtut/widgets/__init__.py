@@ -16,6 +16,7 @@ from segtut.widgets.metrics import MetricsPlayground
 from segtut.widgets.pooling import PoolingShift
 from segtut.widgets.regions import RegionGrower
 from segtut.widgets.replay import TrainingReplay
+from segtut.widgets.upsampling import UpsamplingExplorer
 
 __all__ = [
     "ActivationMap",
@@ -34,4 +35,5 @@ __all__ = [
     "PoolingShift",
     "RegionGrower",
     "TrainingReplay",
+    "UpsamplingExplorer",
 ]
