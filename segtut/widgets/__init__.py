@@ -10,6 +10,7 @@ from segtut.widgets.descent import Descent
 from segtut.widgets.geometry import NetworkGeometry
 from segtut.widgets.grid import GridScores
 from segtut.widgets.kernel import KernelEditor
+from segtut.widgets.label_painter import LabelPainter
 from segtut.widgets.live import LiveNetwork
 from segtut.widgets.loss_curves import LossCurves
 from segtut.widgets.metrics import MetricsPlayground
@@ -28,6 +29,7 @@ __all__ = [
     "Figure",
     "GridScores",
     "KernelEditor",
+    "LabelPainter",
     "LiveNetwork",
     "LossCurves",
     "MetricsPlayground",
