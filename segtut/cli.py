@@ -6,15 +6,17 @@ import os
 import shlex
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
 import torch
 
-from segtut import checkpoints, inference, results, training
-from segtut.data import Subset, doctor
+from segtut import checkpoints, inference, objectives, results, training
+from segtut.data import InMemory, PartlyLabeled, Redrawn, Subset, doctor
 from segtut.data.dataset import SegmentationDataset
+from segtut.objectives import Objective, one_hot
+from segtut.precision import Precision
 
 DATA_VARIABLE = "SEGTUT_DATA"
 INTERRUPTED = 130
@@ -22,7 +24,8 @@ INTERRUPTED = 130
 
 DATA_HELP = (
     "a folder with CamVid, PASCAL VOC, facades, or your own images/ and masks/; or the name of "
-    f"such a folder below ${DATA_VARIABLE}; or `streets`, which is drawn and needs no files"
+    f"such a folder below ${DATA_VARIABLE}; or `streets`, which is drawn and needs no files, or "
+    "`streets:2000` for so many scenes to train on instead of 400"
 )
 
 
@@ -127,8 +130,9 @@ def open_data(data: str) -> dict[str, SegmentationDataset]:
 
     Raises ``FileNotFoundError`` where there is no such folder, saying where it was looked for.
     """
-    if data == "streets":
-        return _streets()
+    name, _, scenes = data.partition(":")
+    if name == "streets":
+        return _streets(_count(scenes) if scenes else 400)
     folder = Path(data)
     if not folder.exists() and os.environ.get(DATA_VARIABLE):
         folder = Path(os.environ[DATA_VARIABLE]) / data
@@ -140,11 +144,17 @@ def open_data(data: str) -> dict[str, SegmentationDataset]:
     return doctor.open_folder(folder)
 
 
-def _streets() -> dict[str, SegmentationDataset]:
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise ValueError(f"`streets:{text}`: expected a number of scenes, as in `streets:2000`")
+    return int(text)
+
+
+def _streets(scenes: int) -> dict[str, SegmentationDataset]:
     from segtut.data.streets import Streets
 
     return {
-        "train": Streets("train", n=400),
+        "train": Streets("train", n=scenes),
         "val": Streets("val", n=100),
         "test": Streets("test", n=200),
     }
@@ -204,7 +214,10 @@ def _add_train(commands: Any) -> None:
         help="an option of the model, such as width=32; may be repeated",
     )
     _add_plan(train)
-    train.add_argument("--loss", default="ce", help="ce, dice, focal, tversky, lovasz, or a sum")
+    _add_objective(train)
+    train.add_argument(
+        "--loss", default="ce", help="ce, dice, focal, tversky, lovasz, l1, or a sum: ce+dice"
+    )
     train.add_argument(
         "--weights", default="none", choices=("none", *_WEIGHTS), help="class weights of the loss"
     )
@@ -233,10 +246,40 @@ def _add_train(commands: Any) -> None:
     train.add_argument("--output", type=Path, help="folder to write (default: runs/NAME of record)")
     train.add_argument("--resume", action="store_true", help="continue the run in --output")
     train.add_argument("--record", metavar="NAME", help="write book/results/NAME.json")
-    train.add_argument("--precision", default="auto", choices=get_args(training.Precision))
+    train.add_argument("--precision", default="auto", choices=get_args(Precision))
     train.add_argument("--compile", action="store_true", help="torch.compile, on an accelerator")
     train.add_argument("--workers", type=int, default=0, help="processes that prepare samples")
     train.add_argument("--device", help="cpu, cuda or mps (default: the best there is)")
+
+
+def _add_objective(train: argparse.ArgumentParser) -> None:
+    train.add_argument(
+        "--objective",
+        default="supervised",
+        help="what a step minimizes, see segtut.objectives.available()",
+    )
+    train.add_argument(
+        "--objective-option",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="an option of the objective, such as weight=0.1; may be repeated",
+    )
+    train.add_argument(
+        "--labels",
+        type=int,
+        metavar="N",
+        help="keep the labels of N samples, drawn by --seed; those without labels are used by "
+        "semi_adversarial, mean_teacher and cutmix, and left out by the others",
+    )
+    train.add_argument(
+        "--initial", type=Path, help="model.safetensors whose encoder the network begins with"
+    )
+    train.add_argument(
+        "--judge",
+        type=Path,
+        help="model.safetensors that labels the pictures a label_to_image network draws",
+    )
 
 
 def _add_views(command: argparse.ArgumentParser) -> None:
@@ -269,8 +312,7 @@ def _train(options: argparse.Namespace) -> int:
     from accelerate import PartialState
 
     from segtut.data.transforms import standard_augmentation
-    from segtut.data.views import InMemory
-    from segtut.models import count_parameters
+    from segtut.models import count_parameters, transfer_encoder
 
     plan = _plan(options)
     _require_device(options.device)
@@ -280,18 +322,12 @@ def _train(options: argparse.Namespace) -> int:
     )
     if len(splits) > 1:
         options.test_split = options.test_split or _test_split(splits, options.train_split)
-    scored = _names(options.score)
-    _require_classes(scored, test_set.classes)
     if options.validate_every is not None and "val" not in splits:
         raise ValueError(f"--validate-every needs a split val; the data have {', '.join(splits)}")
     model_file, checkpoint = _output_files(options)
-    description = checkpoints.Description(
-        model=options.model,
-        classes=train_set.classes,
-        palette=train_set.palette,
-        options=_model_options(options.option),
-        shorter=options.shorter,
-    )
+    score = _scoring(options, train_set, test_set)
+    train_set = _labeled(options, train_set)
+    description = _description(options, train_set)
     torch.manual_seed(options.seed)
     try:
         model = description.build()
@@ -299,14 +335,17 @@ def _train(options: argparse.Namespace) -> int:
         raise ValueError(
             f"the model {options.model} cannot be built with {description.options}: {error}"
         ) from error
+    if options.initial:
+        transfer_encoder(checkpoints.load_model(options.initial)[0], model)
     decoded = InMemory(train_set, options.shorter)
     crop = tuple(options.crop) if options.crop else decoded.smallest_size()
+    objective = _objective(options, model, decoded)
     _require_writable(options.output)
     history = training.fit(
         model,
         decoded,
         plan,
-        loss=_loss(options, decoded),
+        objective=objective,
         transform=standard_augmentation(crop, tuple(options.scale), options.color),
         validation_set=splits.get("val") if options.validate_every else None,
         validate_every=options.validate_every,
@@ -325,17 +364,8 @@ def _train(options: argparse.Namespace) -> int:
         return INTERRUPTED
     if is_main:
         checkpoints.save_model(model_file, model, description)
-    scores = training.evaluate(
-        model,
-        test_set,
-        shorter=options.shorter,
-        flip=options.flip,
-        scales=options.test_scales,
-        precision=options.precision,
-        device=options.device,
-    )
+    summary = score(model)
     if is_main:
-        summary = scores.summary(scored)
         _print_scores(summary)
         print(f"{count_parameters(model):,} parameters, {history.seconds:.0f} s, {model_file}")
         if options.record:
@@ -345,6 +375,123 @@ def _train(options: argparse.Namespace) -> int:
             print(path)
         checkpoint.unlink(missing_ok=True)
     return 0
+
+
+def _labeled(options: argparse.Namespace, train_set: SegmentationDataset) -> SegmentationDataset:
+    """The training set with the labels of ``--labels`` samples, the others without or left out."""
+    if options.labels is None:
+        return train_set
+    if not 1 <= options.labels <= len(train_set):
+        raise ValueError(f"--labels {options.labels} is not among 1 to {len(train_set)} samples")
+    generator = torch.Generator().manual_seed(options.seed)
+    order = torch.randperm(len(train_set), generator=generator).tolist()
+    chosen = sorted(order[: options.labels])
+    if options.objective in _USES_UNLABELED:
+        return PartlyLabeled(train_set, chosen)
+    return Subset(train_set, chosen)
+
+
+def _description(
+    options: argparse.Namespace, train_set: SegmentationDataset
+) -> checkpoints.Description:
+    classes, palette = train_set.classes, train_set.palette
+    if options.model in _RETURNS_ITS_PICTURE:
+        classes, palette = _COLORS, ((255, 0, 0), (0, 255, 0), (0, 0, 255))
+    return checkpoints.Description(
+        model=options.model,
+        classes=classes,
+        palette=palette,
+        options=_options("--option", options.option),
+        shorter=options.shorter,
+    )
+
+
+_COLORS = ("red", "green", "blue")
+_RETURNS_ITS_PICTURE = ("reconstructor", "masked_autoencoder")
+_FROM_PICTURES = ("autoencoder", "denoising", "masked")
+_USES_UNLABELED = ("semi_adversarial", "mean_teacher", "cutmix")
+
+
+def _scoring(
+    options: argparse.Namespace, train_set: SegmentationDataset, test_set: SegmentationDataset
+) -> Callable[[torch.nn.Module], dict[str, Any]]:
+    """How the trained network will be scored; what does not fit is said before it is trained."""
+    pictures = options.model in _RETURNS_ITS_PICTURE
+    if pictures != (options.objective in _FROM_PICTURES):
+        raise ValueError(
+            f"--model {options.model} does not go with --objective {options.objective}: "
+            f"{', '.join(_FROM_PICTURES)} train {' or '.join(_RETURNS_ITS_PICTURE)}"
+        )
+    if (options.model == "masked_autoencoder") != (options.objective == "masked"):
+        raise ValueError("--objective masked and --model masked_autoencoder go together")
+    if (options.model == "label_to_image") != (options.objective == "translation"):
+        raise ValueError("--objective translation and --model label_to_image go together")
+    if pictures:
+        return lambda model: _reconstruction_scores(model, test_set, options)
+    judge: torch.nn.Module | None = None
+    if options.judge:
+        judge, described = checkpoints.load_model(options.judge)
+        if described.classes != test_set.classes:
+            raise ValueError(
+                f"{options.judge} was trained on the classes {', '.join(described.classes)}; "
+                f"the data have {', '.join(test_set.classes)}"
+            )
+    if options.model == "label_to_image":
+        return lambda model: _translation_scores(model, judge, test_set, options)
+    scored = _names(options.score)
+    _require_classes(scored, test_set.classes)
+    return lambda model: training.evaluate(
+        model,
+        test_set,
+        shorter=options.shorter,
+        flip=options.flip,
+        scales=options.test_scales,
+        precision=options.precision,
+        device=options.device,
+    ).summary(scored)
+
+
+def _reconstruction_scores(
+    model: torch.nn.Module, test_set: SegmentationDataset, options: argparse.Namespace
+) -> dict[str, Any]:
+    """Squared and absolute error of what comes back, means over all numbers of all pictures."""
+    test = InMemory(test_set, options.shorter)
+    device = next(model.parameters()).device
+    errors = torch.zeros(2, dtype=torch.float64)
+    with inference.evaluating(model), torch.inference_mode():
+        for index in range(len(test)):
+            image = training.to_network(test[index][0].as_subclass(torch.Tensor)[None], device)
+            difference = (model(image) - image).double()
+            errors += torch.stack((difference.square().mean(), difference.abs().mean())).cpu()
+    squared, absolute = (errors / len(test)).tolist()
+    return {"mean_squared_error": squared, "mean_absolute_error": absolute}
+
+
+def _translation_scores(
+    model: torch.nn.Module,
+    judge: torch.nn.Module | None,
+    test_set: SegmentationDataset,
+    options: argparse.Namespace,
+) -> dict[str, Any]:
+    """How far the drawn pictures are from the real ones, and what a fixed network reads in them."""
+    device = next(model.parameters()).device
+    test = InMemory(test_set, options.shorter)
+
+    def draw(image: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        picture: torch.Tensor = model(one_hot(target[None].to(device), test.num_classes))[0]
+        return picture.cpu()
+
+    with inference.evaluating(model), torch.inference_mode():
+        drawn = InMemory(Redrawn(test, draw))
+    differences = [
+        (drawn[index][0].double() - test[index][0].double()).abs().mean() / 255
+        for index in range(len(test))
+    ]
+    scores: dict[str, Any] = {"mean_absolute_error": float(torch.stack(differences).mean())}
+    if judge is not None:
+        scores |= training.evaluate(judge, drawn, device=options.device).summary()
+        scores["real"] = training.evaluate(judge, test, device=options.device).summary()
+    return scores
 
 
 def _plan(options: argparse.Namespace) -> training.Plan:
@@ -404,12 +551,12 @@ def _require_classes(names: Sequence[str] | None, classes: Sequence[str]) -> Non
         raise ValueError(f"--score names {unknown}; the classes are {', '.join(classes)}")
 
 
-def _model_options(pairs: Sequence[str]) -> dict[str, Any]:
+def _options(flag: str, pairs: Sequence[str]) -> dict[str, Any]:
     options: dict[str, Any] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals:
-            raise ValueError(f"--option {pair!r} is not NAME=VALUE, such as width=32")
+            raise ValueError(f"{flag} {pair!r} is not NAME=VALUE, such as width=32")
         try:
             options[name] = json.loads(value.lower() if value in ("True", "False") else value)
         except json.JSONDecodeError:
@@ -437,6 +584,14 @@ def _loss(options: argparse.Namespace, dataset: SegmentationDataset) -> torch.nn
     return ThinnedLoss(loss, options.loss_stride) if options.loss_stride != 1 else loss
 
 
+def _objective(
+    options: argparse.Namespace, model: torch.nn.Module, dataset: SegmentationDataset
+) -> Objective:
+    chosen = _options("--objective-option", options.objective_option)
+    loss = _loss(options, dataset)
+    return objectives.build(options.objective, model, dataset.num_classes, loss, **chosen)
+
+
 def _record(
     options: argparse.Namespace,
     model: torch.nn.Module,
@@ -454,7 +609,9 @@ def _record(
         "data_sha256": f"{train_set.fingerprint()} {test_set.fingerprint()}",
         "samples": {"train": len(train_set), "test": len(test_set)},
         "model": options.model,
-        "model_options": _model_options(options.option),
+        "model_options": _options("--option", options.option),
+        "objective": options.objective,
+        "objective_options": _options("--objective-option", options.objective_option),
         "seed": options.seed,
         "command": options.command_line,
         "commit": results.commit(),
@@ -470,11 +627,11 @@ def _record(
 
 
 def _print_scores(summary: dict[str, Any]) -> None:
-    for name, value in summary["per_class_iou"].items():
+    for name, value in summary.get("per_class_iou", {}).items():
         print(f"  {name:20s} {'absent' if value is None else f'{value:.3f}'}")
-    for name in ("mean_iou", "boundary_iou", "pixel_accuracy", "expected_calibration_error"):
-        if name in summary:
-            print(f"{name.replace('_', ' '):28s} {summary[name]:.4f}")
+    for name, value in summary.items():
+        if isinstance(value, float):
+            print(f"{name.replace('_', ' '):28s} {value:.4f}")
 
 
 # evaluate, predict, export

@@ -285,6 +285,21 @@ def _descending_order(errors: Tensor, void: Tensor) -> Tensor:
     return (one - errors.view(integers)).masked_fill(void, one + 1).argsort()
 
 
+class AbsoluteErrorLoss(SegmentationLoss):
+    """The mean absolute difference between probabilities and one-hot labels, over valid pixels.
+
+    Summed over the classes of a pixel it is 2 (1 - p), p the probability of the target, and so it
+    is computed. In pix2pix it is the loss of plain regression from picture to label map.
+    """
+
+    def _compute(self, logits: Tensor, target: Tensor) -> Tensor:
+        valid = target != self.ignore_index
+        index = torch.where(valid, target, 0).unsqueeze(1)
+        p = logits.softmax(dim=1).gather(1, index).squeeze(1)
+        total = (2 * (1 - p) * valid).sum() / logits.shape[1]
+        return _divide(total, valid.sum())
+
+
 class SumOfLosses(nn.Module):
     """A weighted sum of losses. terms: pairs (factor, loss).
 
@@ -359,11 +374,16 @@ class ThinnedLoss(nn.Module):
 
 
 _WEIGHTED = {"ce": CrossEntropyLoss, "focal": FocalLoss}
-_UNWEIGHTED = {"dice": DiceLoss, "tversky": TverskyLoss, "lovasz": LovaszSoftmaxLoss}
+_UNWEIGHTED = {
+    "dice": DiceLoss,
+    "tversky": TverskyLoss,
+    "lovasz": LovaszSoftmaxLoss,
+    "l1": AbsoluteErrorLoss,
+}
 
 
 def build_loss(name: str, num_classes: int, weight: Tensor | None = None) -> nn.Module:
-    """Return a loss by name: "ce", "dice", "focal", "tversky", "lovasz", or a sum as "ce+dice".
+    """Return a loss by name: "ce", "dice", "focal", "tversky", "lovasz", "l1"; "+" adds.
 
     weight: (num_classes,) class weights for cross-entropy and focal loss.
     Raises ValueError: an unknown name, a weight that does not fit the classes, or a weight for a

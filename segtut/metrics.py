@@ -264,3 +264,50 @@ class CalibrationError:
         """Return the mean of |accuracy - confidence| over pixels, 0 to 1; NaN if there are none."""
         confidence, accuracy, share = self.reliability()
         return float(((accuracy - confidence).abs().nan_to_num() * share).sum())
+
+
+def frechet_distance(first: Tensor, second: Tensor) -> float:
+    """The Fréchet distance between the normal distributions fitted to two sets of features.
+
+    first: (N, D), second: (M, D), N, M >= 2. Returns |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)),
+    at least 0, in squared units of the features. It is biased upward when N or M is small, by about
+    a constant over N (Chong and Forsyth 2020): compare at equal numbers only.
+    Raises ValueError: shapes that do not fit, or features that are not finite.
+    Source: Heusel et al. (2017), "GANs trained by a two time-scale update rule converge to a local
+    Nash equilibrium", equation 6, whose features are those of one network, Inception v3.
+    """
+    for name, features in (("first", first), ("second", second)):
+        if features.ndim != 2 or len(features) < 2 or features.shape[1] != first.shape[-1]:
+            raise ValueError(
+                f"{name} has the shape {tuple(features.shape)}; expected (N, D) with N of at least "
+                f"2 and one D for both, as {tuple(first.shape)} and {tuple(second.shape)}"
+            )
+        if not bool(torch.isfinite(features).all()):
+            raise ValueError(f"{name} has features that are not finite")
+    means, covariances = zip(*(_moments(features) for features in (first, second)), strict=True)
+    return frechet_distance_of_normals(means[0], covariances[0], means[1], covariances[1])
+
+
+def _moments(features: Tensor) -> tuple[Tensor, Tensor]:
+    features = features.detach().cpu().double()
+    return features.mean(0), torch.cov(features.T).reshape(features.shape[1], features.shape[1])
+
+
+def frechet_distance_of_normals(
+    first_mean: Tensor, first_covariance: Tensor, second_mean: Tensor, second_covariance: Tensor
+) -> float:
+    """The squared 2-Wasserstein distance of normal distributions, means (D,), covariances (D, D).
+
+    The trace of (C1 C2)^(1/2) is the sum of the square roots of the eigenvalues of
+    C1^(1/2) C2 C1^(1/2), which is symmetric and has none below zero but for rounding.
+    Source: Dowson and Landau (1982), "The Fréchet distance between multivariate normal
+    distributions".
+    """
+    given = (first_mean, first_covariance, second_mean, second_covariance)
+    m1, c1, m2, c2 = (torch.as_tensor(value).detach().cpu().double() for value in given)
+    values, vectors = torch.linalg.eigh(c1)
+    root = vectors * values.clamp(min=0).sqrt() @ vectors.T
+    middle = root @ c2 @ root
+    cross = torch.linalg.eigvalsh((middle + middle.T) / 2).clamp(min=0).sqrt().sum()
+    distance = (m1 - m2).square().sum() + c1.trace() + c2.trace() - 2 * cross
+    return max(0.0, float(distance))

@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -19,19 +19,19 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
 from segtut import checkpoints
+from segtut.averaging import moving_average
 from segtut.data.dataset import SegmentationDataset
 from segtut.data.transforms import resize_image, shorter_side
 from segtut.data.views import Augmented
 from segtut.inference import evaluating
-from segtut.losses import CrossEntropyLoss
 from segtut.metrics import BoundaryIoU, CalibrationError, ConfusionMatrix
+from segtut.objectives.base import Objective, Supervised
+from segtut.precision import Precision, autocast
 
-Precision = Literal["auto", "bf16", "fp32"]
 Schedule = Literal["one_cycle", "cosine", "constant"]
 
 
@@ -112,33 +112,6 @@ class Plan:
         return self.learning_rate * (1 + math.cos(math.pi * share)) / 2
 
 
-def best_precision(device: torch.device) -> Literal["bf16", "fp32"]:
-    """bf16 where the device computes in it natively, else fp32.
-
-    On CUDA that is compute capability 8.0 and above; on a CPU, AVX512_BF16 or AMX: without them
-    bf16 is emulated and slower than fp32.
-    """
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "fp32"
-    if device.type == "cpu":
-        native = (
-            getattr(torch.cpu, name, lambda: False)()
-            for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-        )
-        return "bf16" if any(native) else "fp32"
-    return "fp32"
-
-
-def autocast(device: torch.device, precision: Precision = "auto") -> AbstractContextManager[Any]:
-    """The context in which the forward pass runs: bf16 autocast or nothing."""
-    if precision not in ("auto", "bf16", "fp32"):
-        raise ValueError(f"precision must be 'auto', 'bf16' or 'fp32', not {precision!r}")
-    chosen = best_precision(device) if precision == "auto" else precision
-    if chosen == "fp32":
-        return nullcontext()
-    return torch.autocast(device.type, dtype=torch.bfloat16)
-
-
 def to_network(images: Tensor, device: torch.device) -> Tensor:
     """uint8 or float images (N, 3, H, W) as float32, 0-1, channels_last, on ``device``."""
     moved = images.to(device, non_blocking=True)
@@ -152,6 +125,7 @@ def fit(
     plan: Plan,
     *,
     loss: nn.Module | None = None,
+    objective: Objective | None = None,
     transform: v2.Transform | None = None,
     validation_set: SegmentationDataset | None = None,
     validate_every: int | None = None,
@@ -169,7 +143,9 @@ def fit(
     """Train ``model`` in place on ``train_set`` as ``plan`` says, and return the history.
 
     Afterwards ``model`` holds the averaged weights if the plan averages, on the device it was
-    trained on. ``loss`` (default: cross-entropy) is called as ``loss(logits, target)``.
+    trained on. ``loss`` (default: cross-entropy) is called as ``loss(logits, target)``; an
+    ``objective`` of `segtut.objectives` takes its place where there is more to minimize, such as a
+    reconstruction or the verdict of a discriminator.
     ``transform`` draws what a step sees, and must give all samples one size. Every
     ``validate_every`` steps the (averaged) network is scored on ``validation_set``, its input
     resized to ``shorter``. ``checkpoint`` is a file that a later call with ``resume=True``
@@ -177,14 +153,17 @@ def fit(
     after the step in progress, with the checkpoint written. ``on_step`` is called with the number
     of finished steps and the network being trained.
 
-    Raises ``ValueError`` for an empty set, a checkpoint of another plan or other data, samples of
-    differing sizes, and a loss that is no longer finite.
+    Raises ``ValueError`` for an empty set, a loss and an objective together, an objective with
+    networks of its own in several processes, a checkpoint of another plan or other data, samples
+    of differing sizes, and a loss that is no longer finite.
     """
     from accelerate import Accelerator
     from tqdm.auto import tqdm
 
     if len(train_set) == 0:
         raise ValueError("the training set has no samples")
+    if loss is not None and objective is not None:
+        raise ValueError("give a loss or an objective, which has its own, not both")
     if resume and checkpoint is None:
         raise ValueError("resume=True needs the checkpoint file to resume from")
     for name, every in (("validate_every", validate_every), ("checkpoint_every", checkpoint_every)):
@@ -192,9 +171,16 @@ def fit(
             raise ValueError(f"{name} must be at least 1 step, not {every}")
     accelerator = Accelerator(cpu=device == "cpu")
     device_ = torch.device(device) if device else accelerator.device
-    criterion = (loss or CrossEntropyLoss()).to(device_)
+    goal = objective or Supervised(loss)
+    goal.prepare(device_, precision)
+    if accelerator.num_processes > 1 and any(True for _ in goal.parameters()):
+        raise ValueError(
+            f"{type(goal).__name__} has networks of its own, which several processes would train "
+            "apart: run it in one process"
+        )
     model.to(device_, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    run = _Run(model, plan, device_, train_set.fingerprint() if checkpoint is not None else "")
+    data = train_set.fingerprint() if checkpoint is not None else ""
+    run = _Run(model, goal, plan, device_, data)
     if resume and checkpoint is not None and Path(checkpoint).exists():
         run.load(checkpoint)
     network = accelerator.prepare_model(model) if accelerator.num_processes > 1 else model
@@ -217,9 +203,10 @@ def fit(
             run.set_rate(plan.rate(step))
             network.train()
             micro = [next(batches) for _ in range(plan.accumulate)]
-            value = _gradients(network, criterion, micro, accelerator, device_, precision)
+            value = _gradients(network, goal, micro, accelerator, device_)
             run.optimizer.step()
             run.optimizer.zero_grad(set_to_none=True)
+            goal.finish_step(model, plan.rate(step) / plan.learning_rate)
             run.finish_step(value)
             bar.update()
             if on_step is not None:
@@ -250,8 +237,11 @@ def fit(
 class _Run:
     """All that changes from step to step, and how it is written and read back."""
 
-    def __init__(self, model: nn.Module, plan: Plan, device: torch.device, data: str) -> None:
+    def __init__(
+        self, model: nn.Module, goal: Objective, plan: Plan, device: torch.device, data: str
+    ) -> None:
         self.model = model
+        self.goal = goal
         self.plan = plan
         self.data = data
         self.step = 0
@@ -262,11 +252,7 @@ class _Run:
             lr=plan.learning_rate,
             fused=device.type in ("cpu", "cuda"),
         )
-        self._average = (
-            AveragedModel(model, multi_avg_fn=_moving_average(plan.average), use_buffers=True)
-            if plan.average
-            else None
-        )
+        self._average = moving_average(model, plan.average) if plan.average else None
 
     @property
     def averaged(self) -> nn.Module:
@@ -294,13 +280,20 @@ class _Run:
         if self._average is not None:
             self.model.load_state_dict(self._average.module.state_dict())
 
+    def _optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        own = self.goal.optimizer
+        return {"optimizer": self.optimizer} | ({} if own is None else {"adversary": own})
+
     def save(self, path: str | Path) -> None:
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
         if self._average is not None:
             average = self._average.module.state_dict()
             tensors |= {f"average.{name}": value for name, value in average.items()}
-        for index, state in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{key}": value for key, value in state.items()}
+        goal = self.goal.state_dict()
+        tensors |= {f"objective.{name}": value for name, value in goal.items()}
+        for part, optimizer in self._optimizers().items():
+            for index, state in optimizer.state_dict()["state"].items():
+                tensors |= {f"{part}.{index}.{key}": value for key, value in state.items()}
         header = {
             "kind": "unfinished run",
             "plan": asdict(self.plan),
@@ -331,28 +324,37 @@ class _Run:
                 f"{path} belongs to a run on other data: resume with the same data, or start anew "
                 "with another checkpoint file"
             )
-        parts: dict[str, dict[str, Tensor]] = {"model": {}, "average": {}, "optimizer": {}}
+        parts: dict[str, dict[str, Tensor]] = {"model": {}, "average": {}, "objective": {}}
+        parts |= {part: {} for part in self._optimizers()}
         for name, value in tensors.items():
             part, _, key = name.partition(".")
-            parts[part][key] = value
+            parts.setdefault(part, {})[key] = value
+        if set(parts) != {"model", "average", "objective", *self._optimizers()}:
+            raise ValueError(f"{path} belongs to a run with another objective")
         checkpoints.load_weights(self.model, parts["model"], source=str(path))
+        checkpoints.load_weights(self.goal, parts["objective"], source=str(path))
         if self._average is not None:
             checkpoints.load_weights(self._average.module, parts["average"], source=str(path))
             self._average.n_averaged.fill_(header["step"])
-        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, value in parts["optimizer"].items():
-            index, _, key = name.partition(".")
-            like = parameters[int(index)]
-            if value.shape == like.shape:
-                # The fused step goes through memory in order, and weights are channels_last there.
-                value = torch.empty_like(like).copy_(value)
-            state.setdefault(int(index), {})[key] = value
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+        for part, optimizer in self._optimizers().items():
+            _load_optimizer(optimizer, parts[part])
         self.step = header["step"]
         self.history.loss = header["loss"]
         self.history.validation = [(int(step), iou) for step, iou in header["validation"]]
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        index, _, key = name.partition(".")
+        like = parameters[int(index)]
+        if value.shape == like.shape:
+            # The fused step goes through memory in order, and weights are channels_last there.
+            value = torch.empty_like(like).copy_(value)
+        state.setdefault(int(index), {})[key] = value
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
 def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
@@ -362,16 +364,6 @@ def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, A
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
-
-
-def _moving_average(decay: float) -> Callable[..., None]:
-    """An exponential moving average that forgets the first, useless weights quickly."""
-
-    def update(averaged: Any, current: Any, count: Tensor | int) -> None:
-        warm = min(decay, (1 + int(count)) / (10 + int(count)))
-        get_ema_multi_avg_fn(warm)(averaged, current, count)
-
-    return update
 
 
 class _Order:
@@ -455,11 +447,10 @@ def collate(samples: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
 
 def _gradients(
     network: nn.Module,
-    criterion: nn.Module,
+    goal: Objective,
     micro: Sequence[tuple[Tensor, Tensor]],
     accelerator: Any,
     device: torch.device,
-    precision: Precision,
 ) -> Tensor:
     """Add up the gradients of one step, and return its loss, a mean over the step's valid pixels.
 
@@ -467,15 +458,14 @@ def _gradients(
     pixel by how few valid neighbors it has; each mean is weighed by what it was divided by.
     """
     targets = [target.to(device, non_blocking=True) for _, target in micro]
-    shares = torch.stack([criterion.normalizer(target) for target in targets])  # type: ignore[operator]
+    shares = torch.stack([goal.normalizer(target) for target in targets])
     total = accelerator.reduce(shares.sum(), reduction="sum").clamp(min=1e-12)
     step_loss = torch.zeros((), device=device)
     for index, ((images, _), target) in enumerate(zip(micro, targets, strict=True)):
         last = index == len(micro) - 1
         with nullcontext() if last else accelerator.no_sync(network):
-            with autocast(device, precision):
-                logits = network(to_network(images, device))
-            part = criterion(logits, target) * (shares[index] / total)
+            loss = goal(network, to_network(images, device), target)
+            part = loss * (shares[index] / total)
             # DistributedDataParallel averages over the processes; the parts are to be summed.
             (part * accelerator.num_processes).backward()
         step_loss += part.detach()

@@ -26,7 +26,8 @@ from segtut.data.transforms import resize_image
 from segtut.labels import check_label_map
 from segtut.losses import CrossEntropyLoss
 from segtut.metrics import ConfusionMatrix
-from segtut.training import Plan, Scores, autocast, collate, evaluate, fit, to_network
+from segtut.precision import autocast
+from segtut.training import Plan, Scores, collate, evaluate, fit, to_network
 from tests.blocks import Blocks, fresh_processes, small_unet
 
 QUIET: dict[str, Any] = {"precision": "fp32", "device": "cpu", "progress": False}

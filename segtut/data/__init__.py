@@ -14,7 +14,7 @@ from segtut.data.pairs import FacadePairs
 from segtut.data.palette import STREETS_PALETTE, colorize
 from segtut.data.streets import Streets, draw_street
 from segtut.data.transforms import RandomScaledCrop, Resize, standard_augmentation
-from segtut.data.views import Augmented, InMemory, Subset
+from segtut.data.views import Augmented, InMemory, PartlyLabeled, Redrawn, Subset
 from segtut.data.voc import VOCSegmentation
 
 __all__ = [
@@ -26,7 +26,9 @@ __all__ = [
     "FolderDataset",
     "InMemory",
     "LabelValueError",
+    "PartlyLabeled",
     "RandomScaledCrop",
+    "Redrawn",
     "Resize",
     "SegmentationDataset",
     "SizeMismatchError",

@@ -1,7 +1,7 @@
 """Views of a data set: kept in memory, a part of it, its samples drawn with random transforms."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -9,7 +9,7 @@ from torch.utils.data import Dataset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from segtut.data.dataset import SegmentationDataset
+from segtut.data.dataset import VOID, SegmentationDataset
 from segtut.data.transforms import resize_image, resize_mask, shorter_side
 
 Sample = tuple[tv_tensors.Image, tv_tensors.Mask]
@@ -89,6 +89,90 @@ class Subset(SegmentationDataset):
         """Sha256 (hex) over the fingerprint of the whole set and the numbers that were chosen."""
         text = f"{self.source.fingerprint()} {self.indices}"
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+class PartlyLabeled(SegmentationDataset):
+    """A data set of which only the samples ``labeled`` keep their label maps.
+
+    Labeled samples (even numbers, over and over again) and the others (odd numbers, their maps all
+    void) take turns, so that a shuffled batch holds about as many of each, however few labels there
+    are. Raises ``ValueError`` where no sample is labeled, or none is without labels.
+    """
+
+    def __init__(self, dataset: SegmentationDataset, labeled: Sequence[int]) -> None:
+        self._with = Subset(dataset, labeled)
+        kept = set(labeled)
+        self._without = Subset(dataset, [i for i in range(len(dataset)) if i not in kept])
+        if not self._with.indices or not self._without.indices:
+            raise ValueError(
+                f"{len(kept)} of {len(dataset)} samples are labeled; expected some, and not all"
+            )
+        self.classes = dataset.classes
+        self.palette = dataset.palette
+
+    def __len__(self) -> int:
+        return 2 * max(len(self._with), len(self._without))
+
+    def __getitem__(self, index: int) -> Sample:
+        half, position = self._place(index)
+        image, mask = half[position]
+        if half is self._without:
+            mask = tv_tensors.Mask(torch.full_like(mask, VOID))
+        return image, mask
+
+    def _place(self, index: int) -> tuple[Subset, int]:
+        half = self._without if index % 2 else self._with
+        return half, index // 2 % len(half)
+
+    def name(self, index: int) -> str:
+        """The name of the sample in the whole set."""
+        half, position = self._place(index)
+        return half.name(position)
+
+    def fingerprint(self) -> str:
+        """Sha256 (hex) over those of the labeled and of the other samples."""
+        text = f"{self._with.fingerprint()} {self._without.fingerprint()}"
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+class Redrawn(SegmentationDataset):
+    """The label maps of ``dataset`` with other pictures, such as a network's.
+
+    ``draw`` takes a picture, float (3, H, W), 0-1, and its labels (H, W), and returns the picture
+    to show instead, float (3, H, W), 0-1. Whoever scores a fixed segmentation network on such a set
+    learns how much of the labels the new pictures still show. Raises ``ValueError``, at the sample,
+    for a picture of another shape.
+    """
+
+    def __init__(
+        self, dataset: SegmentationDataset, draw: Callable[[Tensor, Tensor], Tensor]
+    ) -> None:
+        self.source = dataset
+        self.draw = draw
+        self.classes = dataset.classes
+        self.palette = dataset.palette
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> Sample:
+        image, mask = (part.as_subclass(Tensor) for part in self.source[index])
+        drawn = self.draw(image / 255, mask)
+        if drawn.shape != image.shape:
+            raise ValueError(
+                f"draw returned a picture {tuple(drawn.shape)} for one of {tuple(image.shape)}; "
+                "expected the same size and channels"
+            )
+        levels = (drawn.clamp(0, 1) * 255).round().to(torch.uint8).cpu()
+        return tv_tensors.Image(levels), tv_tensors.Mask(mask)
+
+    def name(self, index: int) -> str:
+        """The name of the sample in the set behind this one."""
+        return self.source.name(index)
+
+    def fingerprint(self) -> str:
+        """The fingerprint of the set behind this one; of the drawing nothing is known."""
+        return self.source.fingerprint()
 
 
 class Augmented(Dataset[Sample]):

@@ -52,6 +52,7 @@ __all__ = [
     "UNet",
     "VariationalAutoencoder",
     "available",
+    "available_for_pictures",
     "build",
     "convolutionalize",
     "count_parameters",
@@ -87,34 +88,41 @@ _BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "fcn8s": _fcn(8),
     "dilated_fcn": DilatedFCN,
     "segnet": SegNet,
+    **{name: _torchvision(name) for name in NETWORKS},
+}
+_PICTURE_BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "reconstructor": Reconstructor,
     "masked_autoencoder": MaskedAutoencoder,
     "label_to_image": LabelToImage,
-    **{name: _torchvision(name) for name in NETWORKS},
 }
 
 
 def available() -> tuple[str, ...]:
-    """The names that `build` knows."""
+    """The names of the networks that segment."""
     return tuple(_BUILDERS)
+
+
+def available_for_pictures() -> tuple[str, ...]:
+    """The names of the networks that return a picture; `build` knows them, too."""
+    return tuple(_PICTURE_BUILDERS)
 
 
 def build(name: str, num_classes: int, **options: Any) -> nn.Module:
     """Build a network by name; one that segments takes images (N, 3, H, W) to logits (N, C, H, W).
 
     Args:
-        name: one of `available()`.
-        num_classes: C, the logits a pixel; of "label_to_image" the channels that enter, of the
-            networks that return their picture, "reconstructor" and "masked_autoencoder", its
-            channels.
+        name: one of `available()` or `available_for_pictures()`.
+        num_classes: C, the logits a pixel; of "label_to_image" the channels that enter, of
+            "reconstructor" and "masked_autoencoder" those of the picture.
         options: what the network's own constructor takes, as `width=32` for "unet".
 
     Raises:
         ValueError: the name or an option is unknown; the message lists the choices.
     """
-    if name not in _BUILDERS:
-        raise ValueError(f"Unknown model {name!r}; choose one of {', '.join(available())}.")
-    builder = _BUILDERS[name]
+    builders = _BUILDERS | _PICTURE_BUILDERS
+    if name not in builders:
+        raise ValueError(f"Unknown model {name!r}; choose one of {', '.join(builders)}.")
+    builder = builders[name]
     parameters = inspect.signature(builder).parameters
     choices = list(parameters)[1:]  # the first is num_classes, by whatever name
     unknown = [option for option in options if option not in choices]

@@ -239,6 +239,10 @@ class Reconstructor(nn.Module):
         self.head = nn.Conv2d(levels[0], channels, kernel_size=1)
 
     def forward(self, images: Tensor) -> Tensor:
+        return self.reconstruct(images)
+
+    def reconstruct(self, images: Tensor) -> Tensor:
+        """Images (N, channels, H, W), 0-1, as they come back."""
         height, width = images.shape[-2:]
         colors = self.head(self.decoder(self.encoder(self.normalize(images))))
         if self.stem_stride > 1:
@@ -297,8 +301,7 @@ class MaskedAutoencoder(Reconstructor):
         return torch.where(hidden, self.cover.to(images.dtype), images), hidden
 
     def forward(self, images: Tensor) -> Tensor:
-        seen = self.mask(images)[0] if self.training else images
-        return super().forward(seen)
+        return self.reconstruct(self.mask(images)[0] if self.training else images)
 
 
 def hidden_patches(

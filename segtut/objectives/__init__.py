@@ -1,0 +1,166 @@
+"""What a step of training minimizes, put into the one loop: `fit(..., objective=...)`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from segtut.models.gan import PatchDiscriminator
+from segtut.objectives.adversarial import (
+    AdversarialSegmentation,
+    Adversary,
+    GanLoss,
+    Generation,
+    SemiAdversarial,
+    Translation,
+    discriminator_loss,
+    generator_loss,
+    r1_penalty,
+)
+from segtut.objectives.base import Objective, Supervised, one_hot
+from segtut.objectives.reconstruction import (
+    Noise,
+    Patches,
+    Reconstruction,
+    VariationalBound,
+    kl_to_standard_normal,
+)
+from segtut.objectives.semi_supervised import CutMix, MeanTeacher, cutmix, rectangles
+
+__all__ = [
+    "AdversarialSegmentation",
+    "Adversary",
+    "CutMix",
+    "GanLoss",
+    "Generation",
+    "MeanTeacher",
+    "Noise",
+    "Objective",
+    "Patches",
+    "Reconstruction",
+    "SemiAdversarial",
+    "Supervised",
+    "Translation",
+    "VariationalBound",
+    "available",
+    "build",
+    "cutmix",
+    "discriminator_loss",
+    "generator_loss",
+    "kl_to_standard_normal",
+    "one_hot",
+    "r1_penalty",
+    "rectangles",
+]
+
+
+def _supervised(model: nn.Module, num_classes: int, loss: nn.Module) -> Objective:
+    return Supervised(loss)
+
+
+def _autoencoder(model: nn.Module, num_classes: int, loss: nn.Module) -> Objective:
+    return Reconstruction()
+
+
+def _denoising(model: nn.Module, num_classes: int, loss: nn.Module, std: float = 0.2) -> Objective:
+    return Reconstruction(Noise(std))
+
+
+def _masked(model: nn.Module, num_classes: int, loss: nn.Module) -> Objective:
+    return Reconstruction(hidden_only=True)
+
+
+def _translation(
+    model: nn.Module,
+    num_classes: int,
+    loss: nn.Module,
+    width: int = 32,
+    layers: int = 2,
+    **options: Any,
+) -> Objective:
+    return Translation(PatchDiscriminator(num_classes + 3, width, layers), num_classes, **options)
+
+
+def _adversarial(
+    model: nn.Module,
+    num_classes: int,
+    loss: nn.Module,
+    width: int = 32,
+    layers: int = 2,
+    **options: Any,
+) -> Objective:
+    discriminator = PatchDiscriminator(num_classes + 3, width, layers)
+    return AdversarialSegmentation(loss, discriminator, **options)
+
+
+def _semi_adversarial(
+    model: nn.Module,
+    num_classes: int,
+    loss: nn.Module,
+    width: int = 32,
+    layers: int = 2,
+    **options: Any,
+) -> Objective:
+    return SemiAdversarial(loss, PatchDiscriminator(num_classes, width, layers), **options)
+
+
+def _mean_teacher(model: nn.Module, num_classes: int, loss: nn.Module, **options: Any) -> Objective:
+    return MeanTeacher(loss, model, **options)
+
+
+def _cutmix(model: nn.Module, num_classes: int, loss: nn.Module, **options: Any) -> Objective:
+    return CutMix(loss, model, **options)
+
+
+_BUILDERS: dict[str, tuple[Callable[..., Objective], type[Objective] | None]] = {
+    "supervised": (_supervised, None),
+    "autoencoder": (_autoencoder, None),
+    "denoising": (_denoising, None),
+    "masked": (_masked, None),
+    "translation": (_translation, Translation),
+    "adversarial": (_adversarial, AdversarialSegmentation),
+    "semi_adversarial": (_semi_adversarial, SemiAdversarial),
+    "mean_teacher": (_mean_teacher, MeanTeacher),
+    "cutmix": (_cutmix, CutMix),
+}
+_GIVEN = {"self", "model", "num_classes", "loss", "discriminator", "options"}
+
+
+def available() -> tuple[str, ...]:
+    """The names that `build` knows."""
+    return tuple(_BUILDERS)
+
+
+def build(
+    name: str, model: nn.Module, num_classes: int, loss: nn.Module, **options: Any
+) -> Objective:
+    """Build an objective by name, for `segtut train --objective`.
+
+    Args:
+        name: one of `available()`.
+        model: the network that is to be trained.
+        num_classes: C, of the labels.
+        loss: of logits and labels, where the objective has such a term.
+        options: of the objective, and `width` and `layers` of its `PatchDiscriminator`.
+
+    Raises:
+        ValueError: the name or an option is unknown, with the choices, or an option is out of its
+            range.
+    """
+    if name not in _BUILDERS:
+        raise ValueError(f"Unknown objective {name!r}; choose one of {', '.join(available())}.")
+    builder, kind = _BUILDERS[name]
+    choices = set(inspect.signature(builder).parameters)
+    if kind is not None:
+        choices |= set(inspect.signature(kind).parameters)
+    choices -= _GIVEN
+    unknown = sorted(options.keys() - choices)
+    if unknown:
+        raise ValueError(
+            f"Objective {name!r} has no option {', '.join(unknown)}; "
+            f"its options are: {', '.join(sorted(choices)) or 'none'}."
+        )
+    return builder(model, num_classes, loss, **options)
