@@ -7,6 +7,7 @@ from segtut.widgets.base import Figure
 from segtut.widgets.boundary import ColorBoundary
 from segtut.widgets.convolution import ConvolutionGeometry
 from segtut.widgets.descent import Descent
+from segtut.widgets.discriminator_map import DiscriminatorMap
 from segtut.widgets.geometry import NetworkGeometry
 from segtut.widgets.grid import GridScores
 from segtut.widgets.kernel import KernelEditor
@@ -26,6 +27,7 @@ __all__ = [
     "ColorBoundary",
     "ConvolutionGeometry",
     "Descent",
+    "DiscriminatorMap",
     "Figure",
     "GridScores",
     "KernelEditor",

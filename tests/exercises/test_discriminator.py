@@ -1,0 +1,157 @@
+"""The checks of section 3.4.2 accept a right answer and name the fault of typical wrong ones."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from segtut.exercises import check, names
+
+
+def window(index, layers, *, padded=True, clipped=False, extra=0):
+    """The rows of a score, by the rule of the receptive field."""
+    field, stride, first = 1, 1, 0
+    for step in [2] * layers + [1, 1]:
+        field += 3 * stride
+        first -= stride if padded else 0
+        stride *= step
+    first += index * stride
+    last = first + field - 1 + extra
+    return (max(0, first) if clipped else first), last
+
+
+def power(matrix, steps, *, transposed=True, normalized=True, squared=False):
+    v = torch.linspace(1, 2, matrix.shape[1])
+    for _ in range(steps):
+        v = matrix.T @ (matrix @ v) if transposed else matrix @ v
+        if normalized:
+            v = F.normalize(v, dim=0)
+    size = (matrix @ v).norm() / v.norm()
+    return size**2 if squared else size
+
+
+def penalty(discriminator, samples, *, graph=True, total=torch.sum, combine=None):
+    samples = samples.requires_grad_()
+    (gradient,) = torch.autograd.grad(total(discriminator(samples)), samples, create_graph=graph)
+    squares = gradient.square().flatten(1).sum(dim=1)
+    return combine(squares) if combine else squares.mean()
+
+
+def hinge(real, fake):
+    return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
+
+
+def smoothed(q, other, t):
+    """By a search over D, not by the formula."""
+    d = torch.linspace(1e-4, 1 - 1e-4, 99_999, dtype=torch.float64)[:, None]
+    value = q * (t * d.log() + (1 - t) * (1 - d).log()) + other * (1 - d).log()
+    return d[value.argmax(dim=0), 0]
+
+
+def slowest(weight):
+    """Real part of the slowest eigenvalue, from numpy."""
+    return np.linalg.eigvals([[0, 0.5], [-0.5, -weight]]).real.max()
+
+
+RIGHT = {
+    "3.4.2-window": window,
+    "3.4.2-smoothed": lambda q, other, t: t * q / (q + other),
+    "3.4.2-hinge": hinge,
+    "3.4.2-spectral-norm": power,
+    "3.4.2-r1": penalty,
+    "3.4.2-dirac": 1,
+}
+
+WRONG = [
+    ("3.4.2-window", lambda i, n: window(i, n, padded=False), "pads by one"),
+    ("3.4.2-window", lambda i, n: window(i, n, clipped=True), "negative row"),
+    ("3.4.2-window", lambda i, n: window(i, n, extra=1), "r - 1 steps"),
+    ("3.4.2-window", lambda i, n: window(0, n), "score 0"),
+    ("3.4.2-window", lambda i, n: (8 * i, 8 * i + 69), "rows high"),
+    ("3.4.2-window", lambda i, n: tuple(v + 1 for v in window(i, n)), "place is not"),
+    ("3.4.2-window", lambda i, n: 70, "two numbers"),
+    ("3.4.2-window", lambda i, n: (1, 2, 3), "these are 3"),
+    ("3.4.2-smoothed", lambda q, r, t: q / (q + r), "without smoothing"),
+    ("3.4.2-smoothed", lambda q, r, t: t * r / (q + r), "exchanged"),
+    ("3.4.2-smoothed", lambda q, r, t: t * q / (t * q + r), "not rarer"),
+    ("3.4.2-smoothed", lambda q, r, t: (t * q + (1 - t) * r) / (q + r), "both sides"),
+    ("3.4.2-smoothed", lambda q, r, t: torch.logit(t * q / (q + r)), "the logit"),
+    ("3.4.2-smoothed", lambda q, r, t: (1 - t) * q / (q + r), "not 1 - t"),
+    ("3.4.2-smoothed", lambda q, r, t: q, "derivative"),
+    ("3.4.2-smoothed", lambda q, r, t: 0.9, "one value each"),
+    ("3.4.2-hinge", lambda a, b: (1 - a).mean() + (1 + b).mean(), "cut off"),
+    ("3.4.2-hinge", lambda a, b: F.relu(1 - a).sum() + F.relu(1 + b).sum(), "sums"),
+    ("3.4.2-hinge", lambda a, b: F.relu(torch.cat([1 - a, 1 + b])).mean(), "one mean over all"),
+    ("3.4.2-hinge", lambda a, b: hinge(a, b) / 2, "not averaged"),
+    ("3.4.2-hinge", lambda a, b: F.relu(-a).mean() + F.relu(b).mean(), "margin of 1"),
+    ("3.4.2-hinge", lambda a, b: hinge(-a, -b), "signs"),
+    ("3.4.2-hinge", lambda a, b: -b.mean(), "the generator minimizes"),
+    ("3.4.2-hinge", lambda a, b: F.softplus(-a).mean() + F.softplus(b).mean(), "expected"),
+    ("3.4.2-spectral-norm", lambda m, n: power(m, n, squared=True), "its square"),
+    ("3.4.2-spectral-norm", lambda m, n: power(m, n, normalized=False), "length 1"),
+    ("3.4.2-spectral-norm", lambda m, n: power(m, n, transposed=False), "need not be square"),
+    ("3.4.2-spectral-norm", lambda m, n: m.norm(), "Frobenius"),
+    ("3.4.2-spectral-norm", lambda m, n: m.abs().max(), "largest entry"),
+    ("3.4.2-spectral-norm", lambda m, n: m.abs().sum(dim=1).max(), "row sum"),
+    ("3.4.2-spectral-norm", lambda m, n: torch.linalg.svdvals(m)[-1], "smallest"),
+    ("3.4.2-spectral-norm", lambda m, n: torch.linalg.matrix_norm(m, 2), "not used"),
+    ("3.4.2-spectral-norm", lambda m, n: power(m, 1) * 1.1, "the largest singular value is"),
+    ("3.4.2-r1", lambda d, x: penalty(d, x, graph=False), "create_graph"),
+    ("3.4.2-r1", lambda d, x: penalty(d, x, total=torch.mean), "averaged before"),
+    ("3.4.2-r1", lambda d, x: penalty(d, x, combine=torch.sum), "sum over the samples"),
+    ("3.4.2-r1", lambda d, x: penalty(d, x, combine=lambda s: s.mean() / 12), "squares are added"),
+    ("3.4.2-r1", lambda d, x: penalty(d, x, combine=lambda s: s.sqrt().mean()), "to be squared"),
+    (
+        "3.4.2-r1",
+        lambda d, x: penalty(d, x, combine=lambda s: (s.sqrt() - 1).square().mean()),
+        "WGAN-GP",
+    ),
+    ("3.4.2-r1", lambda d, x: penalty(d, x) / 2, "one half"),
+    ("3.4.2-r1", lambda d, x: penalty(d, x) + 1, "expected"),
+    (
+        "3.4.2-r1",
+        lambda d, x: penalty(d, x).detach() + 0 * sum(p.sum() for p in d.parameters()),
+        "detached",
+    ),
+    ("3.4.2-dirac", 0, "circles"),
+    ("3.4.2-dirac", 0.5, "half as fast"),
+    ("3.4.2-dirac", 0.25, "solve for lambda"),
+    ("3.4.2-dirac", 2, "friction"),
+    ("3.4.2-dirac", 4, "one half"),
+    ("3.4.2-dirac", 3, "closer to 0"),
+    ("3.4.2-dirac", "much", "one number"),
+]
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_right_answer_is_accepted(name: str) -> None:
+    verdict = check(name, RIGHT[name])
+    assert verdict, verdict
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "fault"), WRONG, ids=[f"{name}-{fault}" for name, _, fault in WRONG]
+)
+def test_wrong_answer_is_named(name: str, answer: object, fault: str) -> None:
+    verdict = check(name, answer)
+    assert not verdict
+    assert fault in verdict.message
+
+
+def test_every_check_has_a_right_and_two_wrong_answers() -> None:
+    assert {name for name in names() if name.startswith("3.4.2-")} == set(RIGHT)
+    for name in RIGHT:
+        assert sum(wrong == name for wrong, _, _ in WRONG) >= 2, name
+
+
+def test_the_best_verdict_is_also_found_by_search() -> None:
+    q, other = torch.tensor([0.6, 0.2, 0.3]), torch.tensor([0.2, 0.6, 0.3])
+    found = smoothed(q.double(), other.double(), 0.9)
+    torch.testing.assert_close(found, 0.9 * (q / (q + other)).double(), atol=1e-4, rtol=0)
+
+
+def test_no_weight_of_the_penalty_is_quicker_than_one() -> None:
+    assert min(np.linspace(0, 4, 401), key=slowest) == pytest.approx(1)
+    assert slowest(1) == pytest.approx(-0.5, abs=1e-6)
