@@ -112,8 +112,8 @@ def test_gradients_survive_bf16_and_channels_last(name: str) -> None:
 
 
 def test_names_and_options_that_do_not_exist_are_answered_with_those_that_do() -> None:
-    with pytest.raises(ValueError, match=r"'segnet'.*unet.*fcn8s.*lraspp"):
-        build("segnet", 2)
+    with pytest.raises(ValueError, match=r"'segnot'.*unet.*fcn8s.*lraspp"):
+        build("segnot", 2)
     with pytest.raises(ValueError, match=r"no option widht.*width, depth"):
         build("unet", 2, widht=8)
     with pytest.raises(ValueError, match=r"no option stride.*backbone, pretrained"):
