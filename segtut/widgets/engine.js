@@ -1,4 +1,4 @@
-// Runs the programs of segtut.program: a U-Net on the pixels of the page, nothing else needed.
+// Runs the programs of segtut.program in the page: a U-Net on pixels, a decoder on a code.
 
 // All of the engine is inside one function, so that its own text can be sent to a worker.
 function makeEngine() {
@@ -58,22 +58,29 @@ function makeEngine() {
     }
   }
 
-  // One output channel, tap by tap: for strides, and for the odd channel that has no partner.
-  function addChannel(source, target, weights, y, channel, stride) {
+  // One output channel, tap by tap: for strides, 4x4 kernels, and the odd channel without a partner.
+  function addChannel(source, target, weights, y, channel, stride, kernel) {
+    const [data, out, width] = [source.data, target.data, target.width];
     const start = row(target, channel, y);
     for (let from = 0; from < source.channels; from++)
-      for (let tap = 0; tap < 9; tap++) {
-        const weight = weights[(channel * source.channels + from) * 9 + tap];
-        const begin = row(source, from, stride * y + Math.floor(tap / 3) - 1) + (tap % 3) - 1;
-        for (let x = 0; x < target.width; x++) target.data[start + x] += weight * source.data[begin + stride * x];
+      for (let tap = 0; tap < kernel * kernel; tap++) {
+        const weight = weights[(channel * source.channels + from) * kernel * kernel + tap];
+        const begin = row(source, from, stride * y + Math.floor(tap / kernel) - 1) + (tap % kernel) - 1;
+        for (let x = 0; x < width; x++) out[start + x] += weight * data[begin + stride * x];
       }
   }
 
-  function convolution(source, target, { kernel, stride, channels, relu, at }, weights) {
+  // Weights and biases of a layer, `each` weights between a channel that enters and one that leaves.
+  function layer({ channels, at }, each, weights) {
     const [entering, leaving] = channels;
-    const end = at + leaving * entering * kernel * kernel;
-    const kernels = weights.subarray(at, end);
-    const biases = weights.subarray(end, end + leaving);
+    const end = at + leaving * entering * each;
+    return [weights.subarray(at, end), weights.subarray(end, end + leaving)];
+  }
+
+  function convolution(source, target, operation, weights) {
+    const { kernel, stride, relu } = operation;
+    const leaving = operation.channels[1];
+    const [kernels, biases] = layer(operation, kernel * kernel, weights);
     const out = target.data;
     const paired = kernel === 3 && stride === 1 ? leaving - (leaving % 2) : 0;
     for (let y = 0; y < target.height; y++) {
@@ -84,12 +91,37 @@ function makeEngine() {
       for (let channel = 0; channel < paired; channel += 2) addRows(source, target, kernels, y, channel, channel + 1);
       for (let channel = paired; channel < leaving; channel++)
         if (kernel === 1) addPoints(source, target, kernels, y, channel, stride);
-        else addChannel(source, target, kernels, y, channel, stride);
+        else addChannel(source, target, kernels, y, channel, stride, kernel);
       if (!relu) continue;
       for (let channel = 0; channel < leaving; channel++) {
         const start = row(target, channel, y);
         for (let x = start; x < start + target.width; x++) if (out[x] < 0) out[x] = 0;
       }
+    }
+  }
+
+  // Each pixel becomes a square of 2x2, every one of the four with weights of its own.
+  function transposed(source, target, operation, weights) {
+    const [kernels, biases] = layer(operation, 4, weights);
+    const { channels } = source;
+    fill(target, (channel, y, x) => {
+      const tap = 2 * (y & 1) + (x & 1);
+      let sum = biases[channel];
+      for (let from = 0; from < channels; from++)
+        sum += kernels[4 * (channel * channels + from) + tap] * read(source, from, y >> 1, x >> 1);
+      return operation.relu && sum < 0 ? 0 : sum;
+    });
+  }
+
+  // All numbers of a map against all weights; what leaves is one pixel of many channels.
+  function linear(source, target, operation, weights) {
+    const [entering, leaving] = operation.channels;
+    const [kernels, biases] = layer(operation, 1, weights);
+    const values = flat(source);
+    for (let channel = 0; channel < leaving; channel++) {
+      let sum = biases[channel];
+      for (let from = 0; from < entering; from++) sum += kernels[channel * entering + from] * values[from];
+      target.data[row(target, channel, 0)] = operation.relu && sum < 0 ? 0 : sum;
     }
   }
 
@@ -104,15 +136,65 @@ function makeEngine() {
 
   const read = (map, channel, y, x) => map.data[row(map, channel, y) + x];
 
+  // The numbers of a map without its rims, (C, H, W).
+  function flat(map) {
+    const { channels, height, width } = map;
+    const values = new Float32Array(channels * height * width);
+    for (let channel = 0; channel < channels; channel++)
+      for (let y = 0; y < height; y++) {
+        const start = row(map, channel, y);
+        values.set(map.data.subarray(start, start + width), (channel * height + y) * width);
+      }
+    return values;
+  }
+
+  const sameShape = ([source]) => [source.channels, source.height, source.width];
+  const doubled = ([source]) => [source.channels, 2 * source.height, 2 * source.width];
+  const ACTIVATIONS = {
+    relu: (value) => (value < 0 ? 0 : value),
+    leaky_relu: (value, slope) => (value < 0 ? slope * value : value),
+    sigmoid: (value) => 1 / (1 + Math.exp(-value)),
+    tanh: Math.tanh,
+  };
+
   // What each operation gives: the shape of its map, and the numbers in it.
   const OPERATIONS = {
     normalize: {
-      shape: ([image]) => [image.channels, image.height, image.width],
+      shape: sameShape,
       run: ([image], target, { mean, std }) => fill(target, (c, y, x) => (read(image, c, y, x) - mean[c]) / std[c]),
     },
     convolution: {
-      shape: ([source], { channels, stride }) => [channels[1], Math.ceil(source.height / stride), Math.ceil(source.width / stride)],
+      shape: ([source], { channels, kernel, stride }) => {
+        const places = (size) => Math.floor((size + (kernel === 1 ? 0 : 2) - kernel) / stride) + 1;
+        return [channels[1], places(source.height), places(source.width)];
+      },
       run: ([source], target, operation, weights) => convolution(source, target, operation, weights),
+    },
+    transposed: {
+      shape: ([source], { channels }) => [channels[1], 2 * source.height, 2 * source.width],
+      run: ([source], target, operation, weights) => transposed(source, target, operation, weights),
+    },
+    linear: {
+      shape: (_, { channels }) => [channels[1], 1, 1],
+      run: ([source], target, operation, weights) => linear(source, target, operation, weights),
+    },
+    activate: {
+      shape: sameShape,
+      run: ([source], target, { kind, slope }) => {
+        const activation = ACTIVATIONS[kind];
+        fill(target, (c, y, x) => activation(read(source, c, y, x), slope));
+      },
+    },
+    reshape: {
+      shape: ([source], { shape }) => shape ?? [source.channels * source.height * source.width, 1, 1],
+      run: ([source], target) => {
+        const values = flat(source);
+        fill(target, (c, y, x) => values[(c * target.height + y) * target.width + x]);
+      },
+    },
+    shuffle: {
+      shape: ([source]) => [source.channels / 4, 2 * source.height, 2 * source.width],
+      run: ([source], target) => fill(target, (c, y, x) => read(source, 4 * c + 2 * (y & 1) + (x & 1), y >> 1, x >> 1)),
     },
     pool: {
       shape: ([source]) => [source.channels, Math.ceil(source.height / 2), Math.ceil(source.width / 2)],
@@ -129,11 +211,11 @@ function makeEngine() {
       },
     },
     nearest: {
-      shape: ([source]) => [source.channels, 2 * source.height, 2 * source.width],
+      shape: doubled,
       run: ([source], target) => fill(target, (c, y, x) => read(source, c, y >> 1, x >> 1)),
     },
     bilinear: {
-      shape: ([source]) => [source.channels, 2 * source.height, 2 * source.width],
+      shape: doubled,
       // A fine pixel's center lies a quarter of a coarse pixel from the one it is in.
       run: ([source], target) => fill(target, (c, y, x) => {
         const [row, column] = [y >> 1, x >> 1];
@@ -161,12 +243,16 @@ function makeEngine() {
     },
   };
 
-  // A function from pixels (3, H, W), 0-1, to logits (C, H, W). Its maps are kept for the next run.
+  // A function from values (C, H, W), such as pixels 0-1, or a code as (K, 1, 1), to the numbers of
+  // the last map; its `shape` is theirs. The maps are kept for the next run.
   function load(operations, weights) {
     let maps = [];
-    return (pixels, height, width) => {
-      if (!maps[0] || maps[0].height !== height || maps[0].width !== width) maps = [makeMap(3, height, width)];
-      fill(maps[0], (c, y, x) => pixels[(c * height + y) * width + x]);
+    const network = (values, height, width) => {
+      const channels = values.length / (height * width);
+      const [first] = maps;
+      if (first?.channels !== channels || first.height !== height || first.width !== width)
+        maps = [makeMap(channels, height, width)];
+      fill(maps[0], (c, y, x) => values[(c * height + y) * width + x]);
       for (const operation of operations) {
         const sources = operation.in.map((number) => maps[number]);
         const { shape, run } = OPERATIONS[operation.op];
@@ -174,57 +260,53 @@ function makeEngine() {
         run(sources, maps[operation.out], operation, weights);
       }
       const last = maps[operations.at(-1).out];
-      const logits = new Float32Array(last.channels * height * width);
-      for (let channel = 0; channel < last.channels; channel++)
-        for (let y = 0; y < height; y++) {
-          const start = row(last, channel, y);
-          logits.set(last.data.subarray(start, start + width), (channel * height + y) * width);
-        }
-      return logits;
+      network.shape = [last.channels, last.height, last.width];
+      return flat(last);
     };
+    return network;
   }
 
   return { fromHalf, load };
 }
 
-// In a worker: the first message brings the network, each later one a picture.
+// In a worker: the first message brings the network, each later one what it is to be run on.
 function serve() {
   let network = null;
   onmessage = ({ data }) => {
     if (data.operations) network = makeEngine().load(data.operations, data.weights);
     else {
       const started = performance.now();
-      const logits = network(data.pixels, data.height, data.width);
-      postMessage({ logits, milliseconds: performance.now() - started }, [logits.buffer]);
+      const logits = network(data.values, data.height, data.width);
+      postMessage({ logits, shape: network.shape, milliseconds: performance.now() - started }, [logits.buffer]);
     }
   };
 }
 
 // A network that runs beside the page, in a worker, or in the page where workers are refused.
-// `run(pixels, height, width)` promises { logits, milliseconds }; one call at a time.
+// `run(values, height, width)` promises { logits, shape, milliseconds }; one call at a time.
 function startNetwork(operations, halves) {
   const weights = makeEngine().fromHalf(halves);
   let here = null;
-  const runHere = (picture) => {
+  const runHere = ({ values, height, width }) => {
     here ??= makeEngine().load(operations, weights);
     const started = performance.now();
-    const logits = here(picture.pixels, picture.height, picture.width);
-    return { logits, milliseconds: performance.now() - started };
+    const logits = here(values, height, width);
+    return { logits, shape: here.shape, milliseconds: performance.now() - started };
   };
   let worker = startWorker();
   worker?.postMessage({ operations, weights });
-  const run = (pixels, height, width) =>
+  const run = (values, height, width) =>
     new Promise((resolve) => {
-      const picture = { pixels, height, width };
-      if (!worker) return resolve(runHere(picture));
+      const input = { values, height, width };
+      if (!worker) return resolve(runHere(input));
       worker.onmessage = ({ data }) => resolve(data);
       worker.onerror = (event) => {
         event.preventDefault();
         worker.terminate();
         worker = null;
-        resolve(runHere(picture));
+        resolve(runHere(input));
       };
-      worker.postMessage(picture);
+      worker.postMessage(input);
     });
   return { run, stop: () => worker?.terminate(), beside: () => worker !== null };
 }
@@ -239,4 +321,34 @@ function startWorker() {
   } finally {
     setTimeout(() => URL.revokeObjectURL(url), 10000);
   }
+}
+
+// Numbers from 0 to 1 that are the same each time: mulberry32.
+function makeRandom(seed) {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
+  };
+}
+
+// Standard normal numbers that are the same each time (Box and Muller).
+function makeNormal(seed) {
+  const random = makeRandom(seed);
+  return () => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
+}
+
+// A map (1 or 3, H, W) of values 0-1, one canvas pixel each; one channel is shown gray.
+function paintMap(canvas, values, [channels, height, width]) {
+  [canvas.width, canvas.height] = [width, height];
+  const context = canvas.getContext("2d");
+  const image = context.createImageData(width, height);
+  const places = height * width;
+  for (let i = 0; i < places; i++) {
+    for (let c = 0; c < 3; c++) image.data[4 * i + c] = 255 * values[channels === 3 ? c * places + i : i];
+    image.data[4 * i + 3] = 255;
+  }
+  context.putImageData(image, 0, 0);
 }

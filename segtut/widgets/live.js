@@ -3,22 +3,9 @@
 const VOID = 255;
 const [FOG, WRONG, RIGHT] = [[214, 217, 222], [197, 48, 15], [208, 212, 220]];
 
-// Numbers from 0 to 1 that are the same each time: mulberry32.
-function makeRandom(seed) {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
-  };
-}
-
-// One normally distributed number a value of the picture (Box and Muller).
+// One normally distributed number a value of the picture.
 function makeNoise(length) {
-  const random = makeRandom(1);
-  const one = () => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
-  return Float32Array.from({ length }, one);
+  return Float32Array.from({ length }, makeNormal(1));
 }
 
 // The pixels (H, W, 3), 0-255, as the network is shown them: moved, then veiled, then lit, then noisy.

@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import anywidget
+import numpy as np
 import pytest
 import torch
 from ipywidgets.embed import dependency_state
 from playwright.sync_api import Browser, Page, Route
 
 from segtut.data.palette import STREETS_PALETTE
+from segtut.inference import Program
 from segtut.models import UNet
 from segtut.widgets import (
     ActivationMap,
@@ -27,6 +29,7 @@ from segtut.widgets import (
     KernelEditor,
     LiveNetwork,
     LossCurves,
+    MaskedPatches,
     MetricsPlayground,
     NetworkGeometry,
     PoolingShift,
@@ -65,6 +68,18 @@ const url = URL.createObjectURL(new Blob([state._esm], {{ type: "text/javascript
 </script>"""
 
 OpenFigure = Callable[..., Page]
+RunEngine = Callable[[Program, list[torch.Tensor]], list[torch.Tensor]]
+
+ENGINE = """async ([script, operations, halves, weights, inputs, sizes]) => {
+    const url = URL.createObjectURL(new Blob([script], { type: "text/javascript" }));
+    const engine = (await import(url)).makeEngine();
+    const values = halves ? engine.fromHalf(Uint16Array.from(halves)) : Float32Array.from(weights);
+    const network = engine.load(operations, values);
+    return sizes.map(([height, width], i) => {
+        const answer = [...network(inputs[i], height, width)];
+        return [answer, network.shape];
+    });
+}"""
 
 
 CLASSES = ("sky", "building", "road", "pavement", "tree", "pole", "car", "person")
@@ -128,11 +143,23 @@ def read_features() -> ActivationMap:
     return ActivationMap(images, people.expand(4, -1, -1), features, weights, -0.5)
 
 
+def make_masked_patches() -> MaskedPatches:
+    """A network that has learned nothing, and two pictures of twelve patches."""
+    torch.manual_seed(0)
+    layers = nn.Conv2d(3, 6, 3, padding=1), nn.ReLU(), nn.Conv2d(6, 3, 1), nn.Sigmoid()
+    image, _ = draw_blocks(24, 32)
+    images = torch.stack([image, 255 - image])
+    return MaskedPatches(
+        nn.Sequential(*layers), images, names=("first", "second"), cover=(0.5, 0.5, 0.5)
+    )
+
+
 FIGURES: dict[str, Callable[[], Figure]] = {
     "activation_map": lambda: read_features(),
     "augmentation": lambda: AugmentationExplorer(*draw_blocks(), **COLORS),
     "geometry": lambda: NetworkGeometry(draw_blocks()[0], **COLORS),
     "replay": lambda: record_training(),
+    "masked_patches": make_masked_patches,
     "metrics": MetricsPlayground,
     "boundary": lambda: ColorBoundary(draw_blocks()[0][None], draw_blocks()[1][None], **COLORS),
     "autograd": AutogradGraph,
@@ -264,6 +291,26 @@ def run_script(browser: Browser) -> Iterator[Callable[..., object]]:
             }""",
             [str(figure._esm), name, cases],
         )
+
+    yield run
+    page.close()
+
+
+@pytest.fixture(scope="module")
+def run_engine(browser: Browser) -> Iterator[RunEngine]:
+    """Answers (C, H, W) of a program in the browser, for inputs (C, H, W), one after the other."""
+    page = browser.new_page()
+
+    def run(program: Program, inputs: list[torch.Tensor]) -> list[torch.Tensor]:
+        half = program.weights.dtype == np.float16
+        halves = program.weights.view(np.uint16).tolist() if half else None
+        weights = None if half else program.weights.tolist()
+        values = [one.flatten().tolist() for one in inputs]
+        sizes = [list(one.shape[-2:]) for one in inputs]
+        script = str(LiveNetwork._esm)
+        arguments = [script, program.operations, halves, weights, values, sizes]
+        answers = page.evaluate(ENGINE, arguments)
+        return [torch.tensor(flat).view(shape) for flat, shape in answers]
 
     yield run
     page.close()

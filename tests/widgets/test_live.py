@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -13,39 +12,11 @@ from playwright.sync_api import Browser, Page
 from torch import Tensor, nn
 
 from segtut.data.palette import STREETS_PALETTE
-from segtut.inference import Program, export_program
+from segtut.inference import export_program
 from segtut.models import UNet
 from segtut.widgets import LiveNetwork
-from tests.widgets.conftest import CLASSES, make_live_network
-
-RUN = """async ([script, operations, halves, weights, pixels, sizes]) => {
-    const url = URL.createObjectURL(new Blob([script], { type: "text/javascript" }));
-    const engine = (await import(url)).makeEngine();
-    const values = halves ? engine.fromHalf(Uint16Array.from(halves)) : Float32Array.from(weights);
-    const network = engine.load(operations, values);
-    return sizes.map(([height, width], i) => [...network(pixels[i], height, width)]);
-}"""
-
-RunEngine = Callable[[Program, list[Tensor]], list[Tensor]]
-
-
-@pytest.fixture(scope="module")
-def run_engine(browser: Browser) -> Iterator[RunEngine]:
-    """Logits of a program in the browser, for images (3, H, W) that follow one another."""
-    page = browser.new_page()
-
-    def run(program: Program, images: list[Tensor]) -> list[Tensor]:
-        half = program.weights.dtype == np.float16
-        halves = program.weights.view(np.uint16).tolist() if half else None
-        pixels = [image.flatten().tolist() for image in images]
-        sizes = [list(image.shape[-2:]) for image in images]
-        weights = None if half else program.weights.tolist()
-        arguments = [str(LiveNetwork._esm), program.operations, halves, weights, pixels, sizes]
-        answers = zip(page.evaluate(RUN, arguments), sizes, strict=True)
-        return [torch.tensor(flat).view(-1, *size) for flat, size in answers]
-
-    yield run
-    page.close()
+from tests.networks import NETWORKS
+from tests.widgets.conftest import CLASSES, RunEngine, make_live_network
 
 
 def trained(seed: int, **options: Any) -> UNet:
@@ -85,6 +56,19 @@ def test_engine_equals_torch(
             expected = model(image[None])[0]
         assert expected.std() > 0.01
         assert (found - expected).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_engine_runs_decoders_and_discriminators(name: str, run_engine: RunEngine) -> None:
+    make, shape = NETWORKS[name]
+    model = make()
+    samples = torch.randn(2, *shape, generator=torch.Generator().manual_seed(2))
+    inputs = [sample if sample.ndim == 3 else sample[:, None, None] for sample in samples]
+    with torch.inference_mode():
+        expected = model(samples)
+    for found, one in zip(run_engine(export_program(model), inputs), expected, strict=True):
+        assert found.shape == (one.shape if one.ndim == 3 else (max(1, len(one.view(-1))), 1, 1))
+        assert (found.view(-1) - one.view(-1)).abs().max() < 1e-4
 
 
 def test_engine_takes_pictures_of_different_sizes_in_turn(run_engine: RunEngine) -> None:
@@ -265,7 +249,7 @@ def test_runs_in_the_page_where_workers_are_refused(open_figure) -> None:
     expected = shown(page, 1)
     for refusal in (
         "window.Worker = class { constructor() { throw new Error('refused'); } }",
-        "window.Worker = class { postMessage(m) { m.pixels && this.onerror(new Event('error')); }"
+        "window.Worker = class { postMessage(m) { m.values && this.onerror(new Event('error')); }"
         " terminate() {} }",
     ):
         page.add_init_script(refusal)
