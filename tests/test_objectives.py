@@ -1,0 +1,627 @@
+"""Objectives against their definitions, and the one loop that trains networks by them."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.distributions import Normal, kl_divergence
+from torch.nn import functional as F
+
+from segtut import objectives
+from segtut.data import PartlyLabeled
+from segtut.data.dataset import VOID
+from segtut.losses import AbsoluteErrorLoss, CrossEntropyLoss
+from segtut.models import (
+    Discriminator,
+    Generator,
+    LabelToImage,
+    MaskedAutoencoder,
+    PatchDiscriminator,
+    Reconstructor,
+    VariationalAutoencoder,
+)
+from segtut.objectives import (
+    AdversarialSegmentation,
+    CutMix,
+    Generation,
+    MeanTeacher,
+    Noise,
+    Objective,
+    Patches,
+    Reconstruction,
+    SemiAdversarial,
+    Supervised,
+    Translation,
+    VariationalBound,
+    cutmix,
+    discriminator_loss,
+    generator_loss,
+    kl_to_standard_normal,
+    one_hot,
+    r1_penalty,
+    rectangles,
+)
+from segtut.training import Plan, fit
+from tests.blocks import Blocks, small_unet
+
+QUIET: dict[str, Any] = {"precision": "fp32", "device": "cpu", "progress": False}
+SMALL: dict[str, Any] = {"width": 4, "depth": 2}
+KINDS = ("minimax", "non_saturating", "hinge", "least_squares")
+
+
+def random(*shape: int, seed: int = 0) -> Tensor:
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def labels(*shape: int, classes: int = 3, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    target = torch.randint(classes, shape, generator=generator)
+    target[..., 0] = VOID
+    return target
+
+
+def ready(objective: Objective) -> Any:
+    objective.prepare(torch.device("cpu"), "fp32")
+    return objective
+
+
+def weights(model: nn.Module) -> list[Tensor]:
+    return [parameter.detach().clone() for parameter in model.parameters()]
+
+
+def moved(model: nn.Module, before: list[Tensor]) -> bool:
+    return not all(map(torch.equal, before, model.parameters()))
+
+
+# The losses of the two players
+
+
+def test_gan_losses_are_their_definitions() -> None:
+    scores, other = 3 * random(7) - 1.5, 3 * random(7, seed=1) - 1.5
+    d, d_other = scores.sigmoid(), other.sigmoid()
+    torch.testing.assert_close(generator_loss(scores, "minimax"), (1 - d).log().mean())
+    torch.testing.assert_close(generator_loss(scores, "non_saturating"), -d.log().mean())
+    torch.testing.assert_close(generator_loss(scores, "hinge"), -scores.mean())
+    torch.testing.assert_close(
+        generator_loss(scores, "least_squares"), F.mse_loss(scores, scores * 0 + 1)
+    )
+    expected = -d.log().mean() - (1 - d_other).log().mean()
+    for kind in ("minimax", "non_saturating"):
+        torch.testing.assert_close(discriminator_loss(scores, other, kind), expected)
+    hinge = (1 - scores).clamp(min=0).mean() + (1 + other).clamp(min=0).mean()
+    torch.testing.assert_close(discriminator_loss(scores, other, "hinge"), hinge)
+    squares = ((scores - 1) ** 2).mean() + (other**2).mean()
+    torch.testing.assert_close(discriminator_loss(scores, other, "least_squares"), squares)
+
+
+def test_smoothing_lowers_the_target_of_real_samples() -> None:
+    real, fake = 4 * random(9) - 2, 4 * random(9, seed=1) - 2
+    expected = F.binary_cross_entropy_with_logits(real, torch.full((9,), 0.9))
+    expected = expected + F.binary_cross_entropy_with_logits(fake, torch.zeros(9))
+    torch.testing.assert_close(discriminator_loss(real, fake, smoothing=0.1), expected)
+    for kind, smoothing in (("hinge", 0.1), ("non_saturating", 1.0), ("minimax", -0.1)):
+        with pytest.raises(ValueError, match="smoothing"):
+            discriminator_loss(real, fake, kind, smoothing)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("score", [-6.0, 0.0, 4.0])
+def test_slopes_of_the_two_losses_of_section_3_4_1(score: float) -> None:
+    value = torch.tensor(score, requires_grad=True)
+    d = 1 / (1 + math.exp(-score))
+    (minimax,) = torch.autograd.grad(generator_loss(value, "minimax"), value)
+    (other,) = torch.autograd.grad(generator_loss(value, "non_saturating"), value)
+    assert minimax.item() == pytest.approx(-d, rel=1e-5)
+    assert other.item() == pytest.approx(-(1 - d), rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_sure_scores_give_finite_losses_and_slopes(kind: Any) -> None:
+    scores = torch.tensor([-1e3, 1e3], requires_grad=True)
+    loss = generator_loss(scores, kind) + discriminator_loss(scores, scores, kind)
+    loss.backward()
+    assert loss.isfinite()
+    assert scores.grad is not None
+    assert scores.grad.isfinite().all()
+
+
+def test_unknown_loss_is_answered_with_those_that_exist() -> None:
+    with pytest.raises(ValueError, match=r"'wasserstein'.*minimax.*hinge"):
+        generator_loss(torch.zeros(1), "wasserstein")  # type: ignore[arg-type]
+
+
+class Bowl(nn.Module):
+    """w.x + a |x|^2 / 2, whose slope is w + a x."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.w = nn.Parameter(random(6, seed=2))
+        self.a = nn.Parameter(torch.tensor(0.7))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.flatten(1)
+        return x @ self.w + self.a * x.square().sum(1) / 2
+
+
+def test_r1_is_half_the_squared_slope_by_hand_and_so_is_its_own_slope() -> None:
+    bowl, x = Bowl(), random(5, 2, 3)
+    penalty = r1_penalty(bowl, x)
+    slopes = bowl.w.detach() + bowl.a.detach() * x.flatten(1)
+    torch.testing.assert_close(penalty.detach(), slopes.square().sum(1).mean() / 2)
+    penalty.backward()
+    torch.testing.assert_close(bowl.w.grad, slopes.mean(0))
+    torch.testing.assert_close(bowl.a.grad, (slopes * x.flatten(1)).sum(1).mean())
+
+
+def test_r1_does_not_leave_gradients_on_the_samples() -> None:
+    x = random(3, 6)
+    r1_penalty(Bowl(), x)
+    assert not x.requires_grad
+    assert x.grad is None
+
+
+# Reconstruction
+
+
+def test_divergence_from_the_standard_normal_is_that_of_torch() -> None:
+    mean, log_variance = 4 * random(3, 5) - 2, 4 * random(3, 5, seed=1) - 2
+    expected = kl_divergence(Normal(mean, (log_variance / 2).exp()), Normal(0.0, 1.0))
+    torch.testing.assert_close(kl_to_standard_normal(mean, log_variance), expected)
+
+
+def test_noise_and_patches_damage_the_picture_and_the_loss_compares_with_the_original() -> None:
+    images, target = random(4, 3, 16, 16), labels(4, 16, 16)
+    seen: list[Tensor] = []
+
+    class Echo(nn.Module):
+        def forward(self, pictures: Tensor) -> Tensor:
+            seen.append(pictures)
+            return pictures
+
+    for corrupt in (None, Noise(0.3), Patches(4, 0.5)):
+        loss = ready(Reconstruction(corrupt))(Echo(), images, target)
+        torch.testing.assert_close(loss, (seen[-1] - images).square().mean())
+        assert (loss > 0) == (corrupt is not None)
+    assert min(picture.min() for picture in seen) >= 0
+    assert max(picture.max() for picture in seen) <= 1
+    assert (seen[-1] == 0.5).all(1).float().mean() == 0.5
+
+
+@pytest.mark.parametrize("make", [lambda: Noise(-1), lambda: Patches(0), lambda: Patches(8, 1.1)])
+def test_damage_out_of_range_is_refused(make: Any) -> None:
+    with pytest.raises(ValueError, match="got"):
+        make()
+
+
+def test_hidden_only_counts_the_hidden_pixels_alone() -> None:
+    model = MaskedAutoencoder(**SMALL, patch=4, share=0.5).train()
+    images = random(2, 3, 16, 16)
+    torch.manual_seed(3)
+    loss = ready(Reconstruction(hidden_only=True))(model, images, labels(2, 16, 16))
+    torch.manual_seed(3)
+    seen, hidden = model.mask(images)
+    errors = (model.reconstruct(seen) - images).square()
+    torch.testing.assert_close(loss, errors[hidden.expand_as(errors)].mean())
+
+
+def test_hidden_only_needs_a_network_that_hides() -> None:
+    with pytest.raises(ValueError, match="MaskedAutoencoder"):
+        Reconstruction(Noise(), hidden_only=True)
+    objective = ready(Reconstruction(hidden_only=True))
+    with pytest.raises(ValueError, match="not Reconstructor"):
+        objective(Reconstructor(**SMALL), random(1, 3, 8, 8), labels(1, 8, 8))
+
+
+def test_variational_bound_is_its_two_terms() -> None:
+    torch.manual_seed(0)
+    model = VariationalAutoencoder((8, 8), 4, **SMALL).eval()
+    images = random(5, 3, 8, 8)
+    loss = ready(VariationalBound(beta=0.5, sigma=0.2))(model, images, labels(5, 8, 8))
+    picture, mean, log_variance = model(images)
+    errors = (picture - images).square().sum() / (2 * 0.2**2) / 5
+    divergence = kl_divergence(Normal(mean, (log_variance / 2).exp()), Normal(0.0, 1.0)).sum() / 5
+    torch.testing.assert_close(loss, errors + 0.5 * divergence)
+    for options in ({"sigma": 0.0}, {"beta": -1.0}):
+        with pytest.raises(ValueError, match="sigma above 0"):
+            VariationalBound(**options)
+
+
+# Adversaries
+
+
+def adversaries() -> dict[str, tuple[nn.Module, Any]]:
+    torch.manual_seed(0)
+    judge = PatchDiscriminator(6, width=4, layers=1)
+    maps = PatchDiscriminator(3, width=4, layers=1)
+    noise = Generator((16, 16), 4, width=4, depth=2)
+    whole = Discriminator((16, 16), width=4, depth=2)
+    return {
+        "generation": (noise, ready(Generation(whole, learning_rate=1e-2))),
+        "translation": (LabelToImage(3, **SMALL), ready(Translation(judge, 3, l1=1.0))),
+        "segmentation": (small_unet(), ready(AdversarialSegmentation(None, judge))),
+        "semi": (small_unet(), ready(SemiAdversarial(None, maps, start=0))),
+    }
+
+
+@pytest.mark.parametrize("name", ["generation", "translation", "segmentation", "semi"])
+def test_the_players_take_turns(name: str) -> None:
+    model, objective = adversaries()[name]
+    model.train()
+    images, target = random(4, 3, 16, 16), labels(4, 16, 16)
+    before, mine = weights(objective.discriminator), weights(model)
+    objective(model, images, target).backward()
+    slopes = [parameter.grad for parameter in model.parameters()]
+    assert any(slope is not None and slope.abs().sum() > 0 for slope in slopes)
+    assert all(p.grad is None for p in objective.discriminator.parameters())
+    assert not moved(objective.discriminator, before)
+    model.zero_grad()
+    objective.finish_step(model, 1.0)
+    assert moved(objective.discriminator, before)
+    assert not moved(model, mine)
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert len(objective.discriminator_losses) == 1
+    # Nothing is left to learn from until the network has taken another step.
+    after = weights(objective.discriminator)
+    objective.finish_step(model, 1.0)
+    assert not moved(objective.discriminator, after)
+
+
+def test_a_discriminator_learns_to_tell_and_follows_the_schedule() -> None:
+    torch.manual_seed(0)
+    objective = ready(Generation(Discriminator((8, 8), width=4, depth=1), learning_rate=1e-2))
+    model = Generator((8, 8), 4, width=4, depth=1).eval()
+    for _ in range(40):
+        objective(model, random(8, 3, 8, 8).round(), labels(8, 8, 8))
+        objective.finish_step(model, 1.0)
+    losses = objective.discriminator_losses
+    assert losses[-1] < 0.5 * losses[0]
+    before = weights(objective.discriminator)
+    objective(model, random(8, 3, 8, 8), labels(8, 8, 8))
+    objective.finish_step(model, 0.0)
+    assert not moved(objective.discriminator, before)
+
+
+def test_further_steps_of_the_discriminator_see_new_samples() -> None:
+    torch.manual_seed(0)
+    model = Generator((8, 8), 4, width=4, depth=1).eval()
+    seen: list[Tensor] = []
+
+    class Watched(Discriminator):
+        def forward(self, images: Tensor) -> Tensor:
+            seen.append(images.detach().clone())
+            return super().forward(images)
+
+    objective = Generation(Watched((8, 8), width=4, depth=1), discriminator_steps=3)
+    ready(objective)(model, random(4, 3, 8, 8), labels(4, 8, 8))
+    seen.clear()
+    objective.finish_step(model, 1.0)
+    assert len(objective.discriminator_losses) == 3
+    real, fake = seen[0::2], seen[1::2]
+    assert all(torch.equal(real[0], other) for other in real[1:])
+    assert not any(torch.equal(fake[0], other) for other in fake[1:])
+
+
+def test_regression_alone_leaves_the_discriminator_alone() -> None:
+    torch.manual_seed(0)
+    judge = PatchDiscriminator(6, width=4, layers=1)
+    objective = ready(Translation(judge, 3, gan=0.0, l1=2.0))
+    model = LabelToImage(3, **SMALL).eval()
+    images, target = random(2, 3, 16, 16), labels(2, 16, 16)
+    loss = objective(model, images, target)
+    drawn = model(one_hot(target, 3))
+    torch.testing.assert_close(loss, 2 * (drawn - images).abs().mean())
+    before = weights(judge)
+    objective.finish_step(model, 1.0)
+    assert not moved(judge, before)
+
+
+def test_one_hot_leaves_void_empty() -> None:
+    target = torch.tensor([[[0, 2], [VOID, 1]]])
+    coded = one_hot(target, 3)
+    assert coded.dtype == torch.float32
+    assert coded[0, :, 0, 0].tolist() == [1, 0, 0]
+    assert coded[0, :, 0, 1].tolist() == [0, 0, 1]
+    assert coded[0, :, 1, 0].tolist() == [0, 0, 0]
+
+
+def test_the_discriminator_of_label_maps_learns_nothing_from_void() -> None:
+    shown: list[Tensor] = []
+
+    class Watched(PatchDiscriminator):
+        def forward(self, images: Tensor) -> Tensor:
+            shown.append(images.detach().clone())
+            return super().forward(images)
+
+    objective = ready(AdversarialSegmentation(None, Watched(6, width=4, layers=1)))
+    target = labels(2, 16, 16)
+    target[0, :, 5:] = VOID
+    objective(small_unet(), random(2, 3, 16, 16), target)
+    objective.finish_step(small_unet(), 1.0)
+    for stacked in shown:
+        assert (stacked[:, 3:].movedim(1, -1)[target == VOID] == 0).all()
+    assert len(shown) == 3  # the network's verdict, then the real and the answered map
+
+
+def test_without_weight_the_adversary_is_only_supervision() -> None:
+    images, target = random(2, 3, 16, 16), labels(2, 16, 16)
+    judge = PatchDiscriminator(6, width=4, layers=1)
+    with_judge = ready(AdversarialSegmentation(None, judge, weight=0.0))(
+        small_unet(), images, target
+    )
+    torch.testing.assert_close(with_judge, ready(Supervised())(small_unet(), images, target))
+
+
+def test_pictures_without_labels_count_once_the_discriminator_has_begun() -> None:
+    images, target = random(4, 3, 16, 16), labels(4, 16, 16)
+    target[2:] = VOID
+    judge = PatchDiscriminator(3, width=4, layers=1)
+    model = small_unet()
+    late = ready(SemiAdversarial(None, judge, weight=0.0, start=2))
+    assert torch.equal(late(model, images, target), CrossEntropyLoss()(model(images), target))
+    late.finish_step(model, 1.0)
+    late.finish_step(model, 1.0)
+    assert late(model, images, target) > CrossEntropyLoss()(model(images), target)
+    never = {"weight": 0.0, "weight_unlabeled": 0.0, "start": 0}
+    strict = ready(SemiAdversarial(None, judge, **never, threshold=1.0))
+    assert torch.equal(strict(model, images, target), CrossEntropyLoss()(model(images), target))
+    naive = ready(SemiAdversarial(None, judge, **never, threshold=0.0, self_weight=1.0))
+    logits = model(images)
+    own = F.cross_entropy(logits[2:], logits[2:].argmax(1))
+    expected = CrossEntropyLoss()(logits, target) + own
+    torch.testing.assert_close(naive(model, images, target), expected)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda d: Generation(d, learning_rate=0), "learning_rate=0"),
+        (lambda d: Generation(d, r1=-1), "r1=-1"),
+        (lambda d: Generation(d, loss="wgan"), "wgan"),
+        (lambda d: Generation(d, discriminator_steps=0), "discriminator_steps=0"),
+        (lambda d: Translation(d, 3, gan=0, l1=0), "not both zero"),
+        (lambda d: Translation(d, 3, l1=-1), "l1=-1"),
+        (lambda d: AdversarialSegmentation(None, d, weight=-1), "weight=-1"),
+        (lambda d: SemiAdversarial(None, d, self_weight=-1), "self_weight=-1"),
+        (lambda d: SemiAdversarial(None, d, threshold=2), "threshold=2"),
+    ],
+)
+def test_adversaries_out_of_range_are_refused(make: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make(Discriminator((8, 8), **SMALL))
+
+
+# Teachers
+
+
+def test_the_teacher_is_the_moving_average_of_the_student() -> None:
+    student = small_unet("batch")
+    objective = ready(MeanTeacher(None, student, decay=0.6))
+    expected = [parameter.detach().clone() for parameter in student.parameters()]
+    for step in range(8):
+        with torch.no_grad():
+            for parameter in student.parameters():
+                parameter.add_(0.1 * (step + 1))
+        objective.finish_step(student, 1.0)
+        # The first update copies; then the decay rises from 2/11 to what was asked for.
+        decay = 0.0 if step == 0 else min(0.6, (1 + step) / (10 + step))
+        expected = [
+            decay * old + (1 - decay) * new.detach()
+            for old, new in zip(expected, student.parameters(), strict=True)
+        ]
+    for taught, value in zip(objective.teacher.module.parameters(), expected, strict=True):
+        torch.testing.assert_close(taught, value)
+    assert not objective.teacher.training
+    assert not any(parameter.requires_grad for parameter in objective.teacher.parameters())
+
+
+def test_agreement_is_weighed_by_a_ramp() -> None:
+    objective = MeanTeacher(None, small_unet(), weight=4.0, ramp=10)
+    found = []
+    for _ in range(12):
+        found.append(objective.current_weight())
+        objective.finish_step(small_unet(), 1.0)
+    assert found[0] == pytest.approx(4 * math.exp(-5))
+    assert found == sorted(found)
+    assert found[10:] == [4.0, 4.0]
+    assert MeanTeacher(None, small_unet(), weight=4.0, ramp=0).current_weight() == 4.0
+
+
+def test_a_teacher_that_agrees_adds_nothing_and_another_one_does() -> None:
+    images, target = random(2, 3, 16, 16), labels(2, 16, 16)
+    student = small_unet()
+    objective = ready(MeanTeacher(None, student, weight=2.0, ramp=0, noise=0.0))
+    supervised = CrossEntropyLoss()(student(images), target)
+    torch.testing.assert_close(objective(student, images, target), supervised)
+    other = small_unet(seed=5)
+    difference = other(images).softmax(1) - student(images).softmax(1)
+    expected = CrossEntropyLoss()(other(images), target) + 2 * difference.square().mean()
+    torch.testing.assert_close(objective(other, images, target), expected)
+    objective(other, images, target).backward()
+    assert all(parameter.grad is None for parameter in objective.teacher.parameters())
+
+
+def test_cutmix_moves_labels_and_pictures_together() -> None:
+    target = torch.arange(5).view(5, 1, 1).expand(5, 12, 17).contiguous()
+    pictures = torch.stack([target.float(), 10 + target.float()], dim=1)
+    mixed, moved_labels = cutmix(pictures, target, torch.Generator().manual_seed(0))
+    assert torch.equal(mixed[:, 0], moved_labels.float())
+    assert torch.equal(mixed[:, 1], 10 + moved_labels.float())
+    for index, found in enumerate(moved_labels):
+        assert set(found.unique().tolist()) == {index, (index + 1) % 5}
+
+
+def test_rectangles_are_whole_and_cover_half_the_picture() -> None:
+    found = rectangles(500, (24, 32), torch.Generator().manual_seed(0))
+    areas = found.flatten(1).sum(1)
+    assert ((areas / (24 * 32) - 0.5).abs() < 0.05).all()
+    for mask in found[:50]:
+        rows, columns = mask.any(1).nonzero(), mask.any(0).nonzero()
+        box = mask[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+        assert box.all()
+        assert box.sum() == mask.sum()
+    heights = found.any(2).sum(1)
+    assert heights.min() <= 13
+    assert heights.max() >= 23
+    assert found[:, 0, 0].any()
+    assert found[:, -1, -1].any()
+    again = rectangles(500, (24, 32), torch.Generator().manual_seed(0))
+    assert torch.equal(found, again)
+
+
+def test_cutmix_teaches_what_a_sure_teacher_says_of_the_parts() -> None:
+    images, target = random(4, 3, 16, 16), labels(4, 16, 16)
+    target[2:] = VOID
+    student = small_unet()
+    objective = ready(CutMix(None, student, weight=3.0, ramp=0, threshold=0.0))
+    torch.manual_seed(1)
+    loss = objective(student, images, target)
+    torch.manual_seed(1)
+    mixed, wanted = cutmix(images[2:], student(images[2:]).argmax(1))
+    logits = student(torch.cat([images[:2], mixed]))
+    expected = CrossEntropyLoss()(logits, target) + 3 * F.cross_entropy(logits[2:], wanted)
+    torch.testing.assert_close(loss, expected)
+    unsure = ready(CutMix(None, student, weight=3.0, ramp=0, threshold=1.0))
+    torch.manual_seed(1)
+    supervised = CrossEntropyLoss()(logits, target)
+    torch.testing.assert_close(unsure(student, images, target), supervised)
+
+
+def test_cutmix_needs_two_pictures_to_cut() -> None:
+    images, target = random(2, 3, 16, 16), labels(2, 16, 16)
+    target[1] = VOID
+    student = small_unet()
+    loss = ready(CutMix(None, student, ramp=0, threshold=0.0))(student, images, target)
+    torch.testing.assert_close(loss, CrossEntropyLoss()(student(images), target))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"weight": -1}, "weight=-1"),
+        ({"ramp": -1}, "ramp=-1"),
+        ({"decay": 1.0}, "decay=1.0"),
+        ({"threshold": 1.5}, "threshold=1.5"),
+    ],
+)
+def test_teachers_out_of_range_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        CutMix(None, small_unet(), **options)
+
+
+# In the loop
+
+
+def test_reconstruction_is_learned_by_the_same_loop() -> None:
+    torch.manual_seed(0)
+    model = Reconstructor(**SMALL, skips=True)
+    history = fit(
+        model, Blocks(), Plan(80, 4, learning_rate=1e-2), objective=Reconstruction(), **QUIET
+    )
+    assert history.loss[-1] < 0.5 * history.loss[0]
+
+
+def test_equal_pictures_weigh_equally_whatever_is_void() -> None:
+    goal = Reconstruction()
+    assert goal.normalizer(labels(4, 8, 8)) == goal.normalizer(torch.full((4, 8, 8), VOID)) == 4
+
+
+def objective_for(name: str, model: nn.Module) -> Objective:
+    torch.manual_seed(1)
+    if name == "adversarial":
+        judge = PatchDiscriminator(6, width=4, layers=1, norm="spectral")
+        return AdversarialSegmentation(None, judge, r1=0.1)
+    if name == "semi_adversarial":
+        return SemiAdversarial(None, PatchDiscriminator(3, width=4, layers=1), start=2)
+    return CutMix(None, model, ramp=4, threshold=0.3)
+
+
+@pytest.mark.parametrize("name", ["adversarial", "semi_adversarial", "cutmix"])
+def test_resumed_run_with_networks_of_its_own_equals_an_uninterrupted_one(
+    tmp_path: Path, name: str
+) -> None:
+    plan = Plan(steps=7, batch_size=4, average=0.9, seed=3)
+    data = PartlyLabeled(Blocks(), [1, 4])
+    whole = small_unet("batch")
+    fit(whole, data, plan, objective=objective_for(name, whole), **QUIET)
+
+    class Stop(Exception):
+        pass
+
+    def stop(step: int, model: nn.Module) -> None:
+        if step == 5:
+            raise Stop
+
+    file = tmp_path / "run"
+    parts = small_unet("batch")
+    options: dict[str, Any] = {**QUIET, "checkpoint": file, "checkpoint_every": 3}
+    with pytest.raises(Stop):
+        fit(parts, data, plan, objective=objective_for(name, parts), on_step=stop, **options)
+    parts = small_unet("batch", seed=9)
+    goal = objective_for(name, parts)
+    with torch.no_grad():
+        for parameter in goal.parameters():
+            parameter.add_(1)
+    history = fit(parts, data, plan, objective=goal, resume=True, **options)
+    assert len(history.loss) == 7
+    for expected, found in zip(
+        whole.state_dict().values(), parts.state_dict().values(), strict=True
+    ):
+        assert torch.equal(expected, found)
+
+
+def test_a_run_is_not_resumed_with_another_objective(tmp_path: Path) -> None:
+    plan = Plan(steps=2, batch_size=2)
+    file = tmp_path / "run"
+    model = small_unet()
+    fit(model, Blocks(), plan, objective=objective_for("cutmix", model), checkpoint=file, **QUIET)
+    for other in (None, objective_for("adversarial", model)):
+        with pytest.raises(ValueError, match=r"another objective|another model"):
+            fit(model, Blocks(), plan, objective=other, checkpoint=file, resume=True, **QUIET)
+
+
+def test_a_loss_and_an_objective_are_one_too_many() -> None:
+    with pytest.raises(ValueError, match="not both"):
+        fit(
+            small_unet(),
+            Blocks(),
+            Plan(1),
+            loss=CrossEntropyLoss(),
+            objective=Supervised(),
+            **QUIET,
+        )
+
+
+# By name
+
+
+@pytest.mark.parametrize("name", objectives.available())
+def test_every_name_builds_an_objective_that_trains(name: str) -> None:
+    torch.manual_seed(0)
+    pictures = {"autoencoder", "denoising"}
+    model: nn.Module = small_unet("batch")
+    if name in pictures:
+        model = Reconstructor(**SMALL)
+    elif name == "masked":
+        model = MaskedAutoencoder(**SMALL)
+    elif name == "translation":
+        model = LabelToImage(3, **SMALL)
+    goal = objectives.build(name, model, 3, AbsoluteErrorLoss())
+    history = fit(model, PartlyLabeled(Blocks(), [0, 1]), Plan(3, 4), objective=goal, **QUIET)
+    assert all(math.isfinite(loss) for loss in history.loss)
+
+
+def test_unknown_names_and_options_are_answered_with_those_that_exist() -> None:
+    model, loss = small_unet(), CrossEntropyLoss()
+    with pytest.raises(ValueError, match=r"'cutmux'.*cutmix"):
+        objectives.build("cutmux", model, 3, loss)
+    with pytest.raises(ValueError, match=r"no option weigth.*decay.*weight"):
+        objectives.build("mean_teacher", model, 3, loss, weigth=1.0)
+    with pytest.raises(ValueError, match="options are: none"):
+        objectives.build("supervised", model, 3, loss, weight=1.0)
+    goal = objectives.build("adversarial", model, 3, loss, weight=0.3, width=8, layers=1)
+    assert isinstance(goal, AdversarialSegmentation)
+    assert goal.weight == 0.3
