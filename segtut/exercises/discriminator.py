@@ -157,7 +157,7 @@ def check_spectral_norm(answer: Callable[[Tensor, int], Tensor]) -> str:
 
 @exercise("3.4.2-r1")
 def check_r1(answer: Callable[[nn.Module, Tensor], Tensor]) -> str:
-    """answer: (discriminator, samples (N, ...)) -> mean squared length of a sample's gradient."""
+    """answer: (discriminator, samples (N, ...)) -> half the mean squared slope by a sample."""
     torch.manual_seed(0)
     network = nn.Sequential(nn.Flatten(), nn.Linear(12, 7), nn.Tanh(), nn.Linear(7, 1))
     network.append(nn.Flatten(0))
@@ -165,34 +165,34 @@ def check_r1(answer: Callable[[nn.Module, Tensor], Tensor]) -> str:
     leaf = samples.clone().requires_grad_()
     gradient = torch.stack([torch.autograd.grad(network(leaf)[i], leaf)[0][i] for i in range(5)])
     squares = gradient.square().flatten(1).sum(dim=1)
-    right = squares.mean().item()
+    right = squares.mean().item() / 2
     result = call(answer, network, samples.clone())
     found = number(result.detach() if isinstance(result, Tensor) else result)
     faults = (
-        (squares.sum().item(), "that is the sum over the samples; the mean is asked for."),
+        (squares.sum().item() / 2, "that is the sum over the samples; the mean is asked for."),
+        (2 * right, "the factor of one half is missing."),
         (right / 12, "that is the mean over the numbers of a sample too; their squares are added."),
-        (squares.sqrt().mean().item(), "these are norms; they are to be squared."),
-        ((squares.sqrt() - 1).square().mean().item(), "that asks for a norm of 1, as WGAN-GP does; "
-         "R1 asks for 0."),
+        (squares.sqrt().mean().item() / 2, "these are norms; they are to be squared."),
+        ((squares.sqrt() - 1).square().mean().item() / 2, "that asks for a norm of 1, as WGAN-GP "
+         "does; R1 asks for 0."),
         (right / 25, "the scores were averaged before the gradient was taken, which divides it by "
          "N: take the gradient of their sum."),
         (right / 5, "the scores were averaged before the gradient was taken, which divides it by "
          "N: take the gradient of their sum."),
-        (squares.sqrt().max().item() ** 2, "that is the largest; the mean is asked for."),
-        (right / 2, "the factor of one half belongs to the weight of the penalty, not into it."),
+        (squares.max().item() / 2, "that is the largest; the mean is asked for."),
     )  # fmt: skip
     if abs(found - right) > 1e-4 * right:
         for wrong, reason in faults:
             if abs(found - wrong) < 1e-4 * wrong:
                 raise Fault(reason)
-        raise Fault(f"{found:.5g}, expected {right:.5g}: the squared length of each sample's own "
-                    "gradient, then the mean.")  # fmt: skip
+        raise Fault(f"{found:.5g}, expected {right:.5g}: half the squared length of each sample's "
+                    "own gradient, then the mean.")  # fmt: skip
     if not (isinstance(result, Tensor) and result.requires_grad):
         raise Fault("the value is right, but no gradient leads from it to the weights: a penalty "
                     "has to be minimized. Take the gradient with create_graph=True.")  # fmt: skip
     leaf = samples.clone().requires_grad_()
     (inner,) = torch.autograd.grad(network(leaf).sum(), leaf, create_graph=True)
-    truth = torch.autograd.grad(inner.square().sum() / 5, network[1].weight)[0]
+    truth = torch.autograd.grad(inner.square().sum() / 10, network[1].weight)[0]
     (slope,) = torch.autograd.grad(result, network[1].weight, allow_unused=True)
     if slope is None or not torch.allclose(slope, truth, rtol=1e-3, atol=1e-7):
         raise Fault("the value is right, but its gradient by the weights is not: is a part of it "

@@ -36,7 +36,7 @@ def penalty(discriminator, samples, *, graph=True, total=torch.sum, combine=None
     samples = samples.requires_grad_()
     (gradient,) = torch.autograd.grad(total(discriminator(samples)), samples, create_graph=graph)
     squares = gradient.square().flatten(1).sum(dim=1)
-    return combine(squares) if combine else squares.mean()
+    return (combine(squares) if combine else squares.mean()) / 2
 
 
 def hinge(real, fake):
@@ -108,7 +108,7 @@ WRONG = [
         lambda d, x: penalty(d, x, combine=lambda s: (s.sqrt() - 1).square().mean()),
         "WGAN-GP",
     ),
-    ("3.4.2-r1", lambda d, x: penalty(d, x) / 2, "one half"),
+    ("3.4.2-r1", lambda d, x: 2 * penalty(d, x), "one half"),
     ("3.4.2-r1", lambda d, x: penalty(d, x) + 1, "expected"),
     (
         "3.4.2-r1",
