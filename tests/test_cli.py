@@ -20,6 +20,7 @@ from PIL import Image
 
 from segtut import checkpoints, inference, training
 from segtut.cli import main, open_data
+from segtut.data import InMemory
 from segtut.data.dataset import VOID, read_image
 from tests.blocks import Blocks, write_folder
 
@@ -174,6 +175,20 @@ def test_show_draws_samples(data: Path, tmp_path: Path, capsys: pytest.CaptureFi
         (["--steps", "0"], "steps must be at least 1"),
         (["--validate-every", "0"], "validate_every must be at least 1"),
         (["--device", "abacus"], "--device abacus cannot be used here"),
+        (["--objective", "magic"], "Unknown objective 'magic'; choose one of supervised"),
+        (["--objective", "cutmix", "--objective-option", "wait=1"], "no option wait; its options"),
+        (["--objective", "cutmix", "--objective-option", "weight"], "--objective-option 'weight'"),
+        (["--labels", "0"], "--labels 0 is not among 1 to 4"),
+        (["--labels", "4", "--objective", "cutmix"], "4 of 4 samples are labeled"),
+        (["--objective", "autoencoder"], "--model unet does not go with --objective autoencoder"),
+        (["--model", "reconstructor"], "does not go with --objective supervised"),
+        (["--model", "reconstructor", "--objective", "masked"], "masked_autoencoder go together"),
+        (["--model", "label_to_image"], "label_to_image go together"),
+        (["--initial", "absent.safetensors"], "no checkpoint at absent.safetensors"),
+        (
+            ["--model", "label_to_image", "--objective", "translation", "--judge", "absent"],
+            "no checkpoint at absent",
+        ),
     ],
 )
 def test_mistakes_of_training_are_told_in_one_line(
@@ -189,6 +204,19 @@ def test_mistakes_of_training_are_told_in_one_line(
     )
     assert text in line
     assert not list(output.glob("*"))
+
+
+@pytest.mark.parametrize("scenes", ["0", "many", "-3"])
+def test_number_of_streets_is_a_number(scenes: str, capsys: pytest.CaptureFixture[str]) -> None:
+    line = complaint(capsys, "train", "--data", f"streets:{scenes}", "--steps", "1")
+    assert f"`streets:{scenes}`: expected a number of scenes" in line
+
+
+def test_as_many_streets_as_asked_for() -> None:
+    few, many = open_data("streets"), open_data("streets:2000")
+    assert len(many["train"]) == 2000
+    assert few["test"].fingerprint() == many["test"].fingerprint()
+    assert torch.equal(few["train"][7][0], many["train"][7][0])
 
 
 def test_validation_needs_its_split(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -381,6 +409,88 @@ def test_record_is_complete(
     assert (tmp_path / "runs" / "a-run" / "model.safetensors").exists()
     # A run into its default folder may be repeated.
     run(capsys, "train", *arguments, "--record", "a-run")
+
+
+def record_of(
+    data: Path, capsys: pytest.CaptureFixture[str], folder: Path, name: str, *arguments: str
+) -> dict[str, Any]:
+    """The record of a short run in ``folder``."""
+    given = ["--data", str(data), "--steps", "2", "--shorter", "16", *SMALL, *arguments]
+    run(capsys, "train", *given, "--record", name)
+    record: dict[str, Any] = json.loads((folder / "book" / "results" / f"{name}.json").read_text())
+    return record
+
+
+def test_encoder_trained_on_pictures_is_where_the_next_run_begins(
+    data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    pictures = ("--model", "masked_autoencoder", "--objective", "masked", "--option", "patch=4")
+    record = record_of(data, capsys, tmp_path, "pretrained", *pictures)
+    assert set(record["scores"]) == {"mean_squared_error", "mean_absolute_error"}
+    assert record["objective"] == "masked"
+    initial = tmp_path / "runs" / "pretrained" / "model.safetensors"
+    begun: list[dict[str, torch.Tensor]] = []
+    fit = training.fit
+
+    def watched(model: torch.nn.Module, *arguments: Any, **options: Any) -> Any:
+        begun.append({name: value.clone() for name, value in model.state_dict().items()})
+        return fit(model, *arguments, **options)
+
+    monkeypatch.setattr(training, "fit", watched)
+    record = record_of(data, capsys, tmp_path, "tuned", "--initial", str(initial), "--labels", "2")
+    assert record["samples"]["train"] == 2
+    taught, _ = checkpoints.load_model(initial)
+    encoder = {f"encoder.{name}": value for name, value in taught.encoder.state_dict().items()}
+    assert all(torch.equal(begun[0][name], value) for name, value in encoder.items())
+
+
+@pytest.mark.parametrize("objective", ["semi_adversarial", "mean_teacher", "cutmix"])
+def test_few_labels_and_the_other_pictures(
+    objective: str,
+    data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = ("--labels", "1", "--objective", objective, "--objective-option")
+    option = "start=0" if objective == "semi_adversarial" else "ramp=1"
+    record = record_of(data, capsys, tmp_path, "few", *arguments, option)
+    assert record["samples"]["train"] == 2 * 3  # the other three, and the one as often
+    assert record["objective_options"] == {option[:-2]: int(option[-1])}
+    assert 0 <= record["scores"]["mean_iou"] <= 1
+
+
+def test_drawn_pictures_are_read_by_a_judge(
+    data: Path,
+    trained: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = ("--model", "label_to_image", "--objective", "translation", "--color", "0")
+    layers = ("--objective-option", "layers=1")
+    record = record_of(
+        data, capsys, tmp_path, "drawn", *arguments, *layers, "--judge", str(trained)
+    )
+    scores = record["scores"]
+    assert 0 < scores["mean_absolute_error"] < 1
+    judge, _ = checkpoints.load_model(trained)
+    test = InMemory(open_data(str(data))["test"], 16)
+    real = training.evaluate(judge, test, device="cpu").summary()
+    assert scores["real"]["mean_iou"] == pytest.approx(real["mean_iou"])
+    name = "expected_calibration_error"  # moves even where the judge always gives one class
+    assert scores[name] != scores["real"][name]
+    other = tmp_path / "runs" / "drawn" / "model.safetensors"
+    text = complaint(
+        capsys, "train", "--data", "streets", "--steps", "1", *arguments, "--judge", other
+    )
+    assert "trained on the classes red, green, blue; the data have sky" in text
 
 
 def test_prediction_of_a_folder_and_of_one_image(

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from segtut.losses import (
+    AbsoluteErrorLoss,
     CrossEntropyLoss,
     DiceLoss,
     FocalLoss,
@@ -34,6 +35,7 @@ LOSSES: dict[str, nn.Module] = {
     "focal weighted": FocalLoss(gamma=0.5, weight=WEIGHT),
     "tversky": TverskyLoss(),
     "lovasz": LovaszSoftmaxLoss(),
+    "l1": AbsoluteErrorLoss(),
     "ce+dice": build_loss("ce+dice", 4, WEIGHT),
 }
 every_loss = pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES.keys())
@@ -449,3 +451,11 @@ def test_thinned_loss_leaves_out_what_fills_no_block() -> None:
     assert loss.normalizer(target).item() == 2 * 3
     with pytest.raises(ValueError, match="at least 8 pixels a side"):
         ThinnedLoss(CrossEntropyLoss(), 8)(logits, target)
+
+
+def test_absolute_error_is_that_of_probabilities_and_one_hot_labels() -> None:
+    logits, target = batch(seed=3)
+    valid = target != VOID
+    wanted = F.one_hot(torch.where(valid, target, 0), 4).movedim(-1, 1)
+    errors = (logits.softmax(1) - wanted).abs().mean(1)
+    torch.testing.assert_close(AbsoluteErrorLoss()(logits, target), errors[valid].mean())

@@ -5,12 +5,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.linalg
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from segtut.metrics import BoundaryIoU, CalibrationError, ConfusionMatrix
+from segtut.metrics import (
+    BoundaryIoU,
+    CalibrationError,
+    ConfusionMatrix,
+    frechet_distance,
+    frechet_distance_of_normals,
+)
 
 VOID = 255
 quick = settings(max_examples=40, deadline=None, derandomize=True)
@@ -431,3 +438,60 @@ def test_the_state_is_the_metric_itself() -> None:
 def test_merging_metrics_of_other_settings_is_an_error() -> None:
     with pytest.raises(ValueError, match="same settings"):
         ConfusionMatrix(3).merge(ConfusionMatrix(4))
+
+
+# Fréchet distance
+
+
+def normal_features(seed: int, n: int, dimensions: int = 4) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    mix = torch.randn(dimensions, dimensions, generator=generator)
+    return torch.randn(n, dimensions, generator=generator) @ mix + seed
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_frechet_distance_is_that_of_scipy_s_matrix_root(seed: int) -> None:
+    first, second = normal_features(seed, 50), normal_features(seed + 1, 60)
+    c1, c2 = (np.cov(features.numpy().astype(float).T) for features in (first, second))
+    root = scipy.linalg.sqrtm(c1 @ c2)
+    means = (first.double().mean(0) - second.double().mean(0)).square().sum().item()
+    expected = means + np.trace(c1 + c2 - 2 * np.real(root))
+    assert frechet_distance(first, second) == pytest.approx(expected, rel=1e-6)
+    assert frechet_distance(second, first) == pytest.approx(expected, rel=1e-6)
+
+
+def test_frechet_distance_by_hand_in_one_dimension() -> None:
+    # (m1 - m2)^2 + (s1 - s2)^2, of deviations 2 and 5.
+    one = [torch.tensor([value]) for value in (1.0, 4.0)]
+    distance = frechet_distance_of_normals(
+        one[0], torch.tensor([[4.0]]), one[1], torch.tensor([[25.0]])
+    )
+    assert distance == pytest.approx(9 + 9)
+    first = torch.tensor([[0.0], [2.0]])  # mean 1, variance 2
+    assert frechet_distance(first, first + 3) == pytest.approx(9)
+
+
+def test_frechet_distance_of_a_set_to_itself_is_zero_even_with_few_samples() -> None:
+    features = normal_features(0, 3, dimensions=8)  # covariances of rank 2
+    assert frechet_distance(features, features) == pytest.approx(0, abs=1e-5)
+
+
+def test_few_samples_make_two_equal_populations_look_different() -> None:
+    few, many = (
+        frechet_distance(*normal_features(0, size).split(size // 2)) for size in (20, 2000)
+    )
+    assert few > 5 * many
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [
+        (torch.zeros(1, 3), torch.zeros(5, 3), "first has the shape"),
+        (torch.zeros(5, 3), torch.zeros(5, 4), "second has the shape"),
+        (torch.zeros(5), torch.zeros(5, 1), "first has the shape"),
+        (torch.zeros(5, 3), torch.full((5, 3), float("nan")), "second has features"),
+    ],
+)
+def test_features_that_do_not_fit_are_refused(first: Tensor, second: Tensor, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        frechet_distance(first, second)

@@ -8,7 +8,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torchvision import tv_tensors
 
-from segtut.data import Augmented, InMemory, Subset, standard_augmentation
+from segtut.data import (
+    Augmented,
+    InMemory,
+    PartlyLabeled,
+    Redrawn,
+    Subset,
+    standard_augmentation,
+)
 from segtut.data.dataset import VOID
 from segtut.data.transforms import resize_image, resize_mask
 from tests.blocks import Blocks
@@ -148,3 +155,56 @@ def test_draws_do_not_depend_on_workers() -> None:
         for workers in (0, 2)
     ]
     assert all(same(ours, theirs) for ours, theirs in zip(*runs, strict=True))
+
+
+def test_labeled_samples_and_others_take_turns() -> None:
+    source = Blocks(7)
+    partly = PartlyLabeled(source, [4, 1])
+    assert len(partly) == 2 * 5
+    for number in range(0, 10, 2):
+        kept = (4, 1)[number // 2 % 2]
+        assert same(partly[number], source[kept])
+        assert partly.name(number) == source.name(kept)
+    for number, other in zip(range(1, 10, 2), (0, 2, 3, 5, 6), strict=True):
+        image, mask = partly[number]
+        assert torch.equal(image, source[other][0])
+        assert (mask == VOID).all()
+        assert mask.dtype == torch.int64
+        assert partly.name(number) == source.name(other)
+    assert (partly.classes, partly.palette) == (source.classes, source.palette)
+    assert partly.fingerprint() != PartlyLabeled(source, [4, 2]).fingerprint()
+    assert partly.fingerprint() == PartlyLabeled(Blocks(7), [4, 1]).fingerprint()
+
+
+def test_few_unlabeled_samples_take_turns_too() -> None:
+    partly = PartlyLabeled(Blocks(4), [0, 1, 2])
+    assert len(partly) == 6
+    assert [partly.name(number) for number in (1, 3, 5)] == [Blocks(4).name(3)] * 3
+
+
+@pytest.mark.parametrize("labeled", [[], [0, 1, 2, 3]])
+def test_some_samples_are_labeled_and_not_all(labeled: list[int]) -> None:
+    with pytest.raises(ValueError, match=f"{len(labeled)} of 4 samples are labeled"):
+        PartlyLabeled(Blocks(4), labeled)
+
+
+def test_redrawn_pictures_stand_beside_the_same_labels() -> None:
+    source = Blocks(3)
+    negative = Redrawn(source, lambda image, mask: 1 - image)
+    assert len(negative) == 3
+    for index in range(3):
+        image, mask = source[index]
+        assert same(negative[index], (255 - image, mask))
+        assert negative[index][0].dtype == torch.uint8
+        assert negative.name(index) == source.name(index)
+    assert negative.fingerprint() == source.fingerprint()
+    assert (negative.classes, negative.palette) == (source.classes, source.palette)
+    painted = Redrawn(source, lambda image, mask: mask.expand(3, -1, -1) / 2)
+    image, mask = painted[2]
+    assert torch.equal(image[1], (mask.clamp(max=2) * 127.5).round().to(torch.uint8))
+
+
+def test_redrawn_picture_of_another_size_is_refused() -> None:
+    smaller = Redrawn(Blocks(1), lambda image, mask: image[:, ::2])
+    with pytest.raises(ValueError, match=r"\(3, 8, 16\) for one of \(3, 16, 16\)"):
+        smaller[0]
