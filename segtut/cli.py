@@ -13,7 +13,7 @@ from typing import Any, get_args
 import torch
 
 from segtut import checkpoints, inference, objectives, results, training
-from segtut.data import InMemory, PartlyLabeled, Redrawn, Subset, doctor
+from segtut.data import InMemory, PartlyLabeled, PictureFolder, Redrawn, Subset, doctor
 from segtut.data.dataset import SegmentationDataset
 from segtut.objectives import Objective, one_hot
 from segtut.precision import Precision
@@ -273,6 +273,13 @@ def _add_objective(train: argparse.ArgumentParser) -> None:
         "semi_adversarial, mean_teacher and cutmix, and left out by the others",
     )
     train.add_argument(
+        "--unlabeled",
+        type=Path,
+        metavar="DIR",
+        help="a folder of further pictures, without label maps, for the same three; or, for "
+        "autoencoder, denoising and masked, the pictures to train on",
+    )
+    train.add_argument(
         "--initial", type=Path, help="model.safetensors whose encoder the network begins with"
     )
     train.add_argument(
@@ -379,16 +386,31 @@ def _train(options: argparse.Namespace) -> int:
 
 def _labeled(options: argparse.Namespace, train_set: SegmentationDataset) -> SegmentationDataset:
     """The training set with the labels of ``--labels`` samples, the others without or left out."""
-    if options.labels is None:
-        return train_set
-    if not 1 <= options.labels <= len(train_set):
-        raise ValueError(f"--labels {options.labels} is not among 1 to {len(train_set)} samples")
+    uses_unlabeled = options.objective in _USES_UNLABELED
+    further: SegmentationDataset | None = None
+    if options.unlabeled is not None:
+        if not uses_unlabeled and options.objective not in _FROM_PICTURES:
+            raise ValueError(
+                f"--objective {options.objective} has no use for --unlabeled pictures; "
+                f"{', '.join(_USES_UNLABELED + _FROM_PICTURES)} have"
+            )
+        further = PictureFolder(options.unlabeled, train_set.classes, train_set.palette)
+        if not uses_unlabeled:
+            return further
+    labels = len(train_set) if options.labels is None else options.labels
+    if not 1 <= labels <= len(train_set):
+        raise ValueError(f"--labels {labels} is not among 1 to {len(train_set)} samples")
     generator = torch.Generator().manual_seed(options.seed)
     order = torch.randperm(len(train_set), generator=generator).tolist()
-    chosen = sorted(order[: options.labels])
-    if options.objective in _USES_UNLABELED:
-        return PartlyLabeled(train_set, chosen)
-    return Subset(train_set, chosen)
+    chosen = sorted(order[:labels])
+    if uses_unlabeled:
+        if further is None and labels == len(train_set):
+            raise ValueError(
+                f"--objective {options.objective} needs pictures without labels: give --labels N "
+                f"below {labels}, or --unlabeled DIR"
+            )
+        return PartlyLabeled(train_set, chosen, further)
+    return train_set if options.labels is None else Subset(train_set, chosen)
 
 
 def _description(

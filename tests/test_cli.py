@@ -176,10 +176,18 @@ def test_show_draws_samples(data: Path, tmp_path: Path, capsys: pytest.CaptureFi
         (["--validate-every", "0"], "validate_every must be at least 1"),
         (["--device", "abacus"], "--device abacus cannot be used here"),
         (["--objective", "magic"], "Unknown objective 'magic'; choose one of supervised"),
-        (["--objective", "cutmix", "--objective-option", "wait=1"], "no option wait; its options"),
-        (["--objective", "cutmix", "--objective-option", "weight"], "--objective-option 'weight'"),
+        (
+            ["--objective", "adversarial", "--objective-option", "wait=1"],
+            "no option wait; its options",
+        ),
+        (
+            ["--objective", "adversarial", "--objective-option", "weight"],
+            "--objective-option 'weight'",
+        ),
         (["--labels", "0"], "--labels 0 is not among 1 to 4"),
-        (["--labels", "4", "--objective", "cutmix"], "4 of 4 samples are labeled"),
+        (["--labels", "4", "--objective", "cutmix"], "give --labels N below 4, or --unlabeled"),
+        (["--unlabeled", "absent"], "--objective supervised has no use for --unlabeled pictures"),
+        (["--unlabeled", "absent", "--objective", "cutmix"], "absent"),
         (["--objective", "autoencoder"], "--model unet does not go with --objective autoencoder"),
         (["--model", "reconstructor"], "does not go with --objective supervised"),
         (["--model", "reconstructor", "--objective", "masked"], "masked_autoencoder go together"),
@@ -463,6 +471,24 @@ def test_few_labels_and_the_other_pictures(
     assert record["samples"]["train"] == 2 * 3  # the other three, and the one as often
     assert record["objective_options"] == {option[:-2]: int(option[-1])}
     assert 0 <= record["scores"]["mean_iou"] <= 1
+
+
+def test_pictures_without_label_maps_are_used(
+    data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for number in range(5):
+        picture = np.random.default_rng(number).integers(0, 256, (20, 24, 3), dtype=np.uint8)
+        (tmp_path / "more").mkdir(exist_ok=True)
+        Image.fromarray(picture).save(tmp_path / "more" / f"{number}.png")
+    cut = ("--objective", "cutmix", "--unlabeled", "more")
+    assert record_of(data, capsys, tmp_path, "cut", *cut)["samples"]["train"] == 2 * 5
+    assert record_of(data, capsys, tmp_path, "few", *cut, "--labels", "1")["samples"]["train"] == 16
+    pictures = ("--model", "reconstructor", "--objective", "denoising", "--unlabeled", "more")
+    assert record_of(data, capsys, tmp_path, "pictures", *pictures)["samples"]["train"] == 5
 
 
 def test_drawn_pictures_are_read_by_a_judge(

@@ -9,7 +9,7 @@ from segtut.data.dataset import (
     UnreadableFileError,
 )
 from segtut.data.download import fetch
-from segtut.data.folder import FolderDataset
+from segtut.data.folder import FolderDataset, PictureFolder
 from segtut.data.pairs import FacadePairs
 from segtut.data.palette import STREETS_PALETTE, colorize
 from segtut.data.streets import Streets, draw_street
@@ -27,6 +27,7 @@ __all__ = [
     "InMemory",
     "LabelValueError",
     "PartlyLabeled",
+    "PictureFolder",
     "RandomScaledCrop",
     "Redrawn",
     "Resize",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from torchvision import tv_tensors
 
 from segtut.data.dataset import (
     RGB,
@@ -16,7 +17,9 @@ from segtut.data.dataset import (
     SizeMismatchError,
     describe_size_mismatch,
     open_picture,
+    read_image,
     read_label_map,
+    to_sample,
     upright_size,
 )
 from segtut.data.voc import voc_colors
@@ -98,6 +101,22 @@ class FolderDataset(ImageMaskFiles):
         if self.colors is None:
             return super().fingerprint()
         return self.digest(repr(sorted(self.colors.items())))
+
+
+class PictureFolder(ImageMaskFiles):
+    """A folder of pictures without label maps, subfolders searched: every mask is void all over.
+
+    `classes` and `palette` are those of the labeled data that the pictures are used with.
+    Raises FileNotFoundError for a missing folder or one without images.
+    """
+
+    def __init__(self, folder: str | Path, classes: Sequence[str], palette: Sequence[RGB]) -> None:
+        pictures = _files_by_key(Path(folder)).values()
+        super().__init__([(path, path) for path in pictures], classes, palette)
+
+    def __getitem__(self, index: int) -> tuple[tv_tensors.Image, tv_tensors.Mask]:
+        image = read_image(self.files[index][0])
+        return to_sample(image, np.full(image.shape[:2], VOID, dtype=np.int64))
 
 
 def match_files(images: Path, masks: Path) -> Matching:

@@ -96,17 +96,33 @@ class PartlyLabeled(SegmentationDataset):
 
     Labeled samples (even numbers, over and over again) and the others (odd numbers, their maps all
     void) take turns, so that a shuffled batch holds about as many of each, however few labels there
-    are. Raises ``ValueError`` where no sample is labeled, or none is without labels.
+    are. ``unlabeled`` is a further set whose pictures are used without their labels, after the
+    others. Raises ``ValueError`` where no sample is labeled, none is without labels, or the two
+    sets differ in their classes.
     """
 
-    def __init__(self, dataset: SegmentationDataset, labeled: Sequence[int]) -> None:
-        self._with = Subset(dataset, labeled)
+    def __init__(
+        self,
+        dataset: SegmentationDataset,
+        labeled: Sequence[int],
+        unlabeled: SegmentationDataset | None = None,
+    ) -> None:
         kept = set(labeled)
-        self._without = Subset(dataset, [i for i in range(len(dataset)) if i not in kept])
-        if not self._with.indices or not self._without.indices:
+        rest = [index for index in range(len(dataset)) if index not in kept]
+        self._with = [(dataset, index) for index in Subset(dataset, labeled).indices]
+        self._without = [(dataset, index) for index in rest]
+        if unlabeled is not None:
+            if unlabeled.classes != dataset.classes:
+                raise ValueError(
+                    f"the sets differ in their classes: {', '.join(dataset.classes)} and "
+                    f"{', '.join(unlabeled.classes)}"
+                )
+            self._without += [(unlabeled, index) for index in range(len(unlabeled))]
+        if not self._with or not self._without:
             raise ValueError(
                 f"{len(kept)} of {len(dataset)} samples are labeled; expected some, and not all"
             )
+        self._sources = [dataset] if unlabeled is None else [dataset, unlabeled]
         self.classes = dataset.classes
         self.palette = dataset.palette
 
@@ -114,24 +130,25 @@ class PartlyLabeled(SegmentationDataset):
         return 2 * max(len(self._with), len(self._without))
 
     def __getitem__(self, index: int) -> Sample:
-        half, position = self._place(index)
-        image, mask = half[position]
-        if half is self._without:
+        source, position = self._place(index)
+        image, mask = source[position]
+        if index % 2:
             mask = tv_tensors.Mask(torch.full_like(mask, VOID))
         return image, mask
 
-    def _place(self, index: int) -> tuple[Subset, int]:
+    def _place(self, index: int) -> tuple[SegmentationDataset, int]:
         half = self._without if index % 2 else self._with
-        return half, index // 2 % len(half)
+        return half[index // 2 % len(half)]
 
     def name(self, index: int) -> str:
-        """The name of the sample in the whole set."""
-        half, position = self._place(index)
-        return half.name(position)
+        """The name of the sample in the set it comes from."""
+        source, position = self._place(index)
+        return source.name(position)
 
     def fingerprint(self) -> str:
-        """Sha256 (hex) over those of the labeled and of the other samples."""
-        text = f"{self._with.fingerprint()} {self._without.fingerprint()}"
+        """Sha256 (hex) over those of the sets and which samples are labeled."""
+        prints = [source.fingerprint() for source in self._sources]
+        text = f"{prints} {[index for _, index in self._with]}"
         return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from segtut.data.dataset import EXIF_ORIENTATION, LabelValueError, SizeMismatchError
-from segtut.data.folder import FolderDataset, match_files, read_class_list
+from segtut.data.dataset import EXIF_ORIENTATION, VOID, LabelValueError, SizeMismatchError
+from segtut.data.folder import FolderDataset, PictureFolder, match_files, read_class_list
 
 LABELS = np.array([[0, 1, 2], [2, 255, 0]], dtype=np.uint8)
 COLORS = {(10, 20, 30): 0, (200, 0, 0): 1, (0, 0, 9): 2, (255, 255, 255): 255}
@@ -169,3 +169,19 @@ def test_a_muddled_class_list_is_refused(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises(ValueError, match=r"classes\.txt must have a class a line"):
         read_class_list(path)
+
+
+def test_pictures_without_masks_are_void_all_over(write: Writer) -> None:
+    images, _ = write(["a.jpg", "deep/b.png"], {})
+    pictures = PictureFolder(images, ("x", "y"), ((0, 0, 0), (9, 9, 9)))
+    assert [pictures.name(index) for index in range(2)] == ["a", "b"]
+    image, mask = pictures[1]
+    assert image.shape == (3, 2, 3)
+    assert mask.dtype == torch.int64
+    assert (mask == VOID).all()
+    assert mask.shape == (2, 3)
+    before = pictures.fingerprint()
+    Image.new("RGB", (3, 2), "white").save(images / "a.jpg")
+    assert pictures.fingerprint() != before
+    with pytest.raises(FileNotFoundError, match="absent"):
+        PictureFolder(images / "absent", ("x",), ((0, 0, 0),))

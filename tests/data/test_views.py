@@ -182,6 +182,22 @@ def test_few_unlabeled_samples_take_turns_too() -> None:
     assert [partly.name(number) for number in (1, 3, 5)] == [Blocks(4).name(3)] * 3
 
 
+def test_further_pictures_come_after_the_others_and_without_their_labels() -> None:
+    partly = PartlyLabeled(Blocks(3), [0, 1, 2], Blocks(2, seed=5))
+    assert len(partly) == 6
+    for number in (1, 5):
+        assert torch.equal(partly[number][0], Blocks(2, seed=5)[0][0])
+        assert (partly[number][1] == VOID).all()
+    assert partly.name(3) == Blocks(2, seed=5).name(1)
+    both = PartlyLabeled(Blocks(3), [0, 1], Blocks(2, seed=5))
+    assert [both.name(number) for number in (1, 3, 5)] == ["blocks-0-2", "blocks-5-0", "blocks-5-1"]
+    assert both.fingerprint() != PartlyLabeled(Blocks(3), [0, 1]).fingerprint()
+    other = Blocks(2)
+    other.classes = ("red", "green", "violet")
+    with pytest.raises(ValueError, match="differ in their classes: red, green, blue and red"):
+        PartlyLabeled(Blocks(3), [0], other)
+
+
 @pytest.mark.parametrize("labeled", [[], [0, 1, 2, 3]])
 def test_some_samples_are_labeled_and_not_all(labeled: list[int]) -> None:
     with pytest.raises(ValueError, match=f"{len(labeled)} of 4 samples are labeled"):
