@@ -181,9 +181,9 @@ class _Writer:
         if isinstance(module, nn.Flatten) and (module.start_dim, module.end_dim) == (1, -1):
             return self._reshape(source, None)
         if isinstance(module, nn.Unflatten) and module.dim == 1:
-            sizes = [int(size) for size in module.unflattened_size]
-            if len(sizes) == 3:
-                return self._reshape(source, sizes)
+            shape = [int(size) for size in module.unflattened_size]
+            if len(shape) == 3:
+                return self._reshape(source, shape)
         if isinstance(module, (nn.Dropout, nn.Dropout2d, nn.Identity)):
             return source
         raise _unsupported(f"the module {node.target}, {module}")

@@ -5,6 +5,8 @@ from segtut.widgets.augmentation import AugmentationExplorer
 from segtut.widgets.autograd import AutogradGraph
 from segtut.widgets.base import Figure
 from segtut.widgets.boundary import ColorBoundary
+from segtut.widgets.code_explorer import CodeExplorer
+from segtut.widgets.code_sampler import CodeSampler
 from segtut.widgets.convolution import ConvolutionGeometry
 from segtut.widgets.descent import Descent
 from segtut.widgets.discriminator_map import DiscriminatorMap
@@ -12,8 +14,10 @@ from segtut.widgets.geometry import NetworkGeometry
 from segtut.widgets.grid import GridScores
 from segtut.widgets.kernel import KernelEditor
 from segtut.widgets.label_painter import LabelPainter
+from segtut.widgets.latent_walk import LatentWalk
 from segtut.widgets.live import LiveNetwork
 from segtut.widgets.loss_curves import LossCurves
+from segtut.widgets.masked_patches import MaskedPatches
 from segtut.widgets.metrics import MetricsPlayground
 from segtut.widgets.pooling import PoolingShift
 from segtut.widgets.regions import RegionGrower
@@ -24,6 +28,8 @@ __all__ = [
     "ActivationMap",
     "AugmentationExplorer",
     "AutogradGraph",
+    "CodeExplorer",
+    "CodeSampler",
     "ColorBoundary",
     "ConvolutionGeometry",
     "Descent",
@@ -32,8 +38,10 @@ __all__ = [
     "GridScores",
     "KernelEditor",
     "LabelPainter",
+    "LatentWalk",
     "LiveNetwork",
     "LossCurves",
+    "MaskedPatches",
     "MetricsPlayground",
     "NetworkGeometry",
     "PoolingShift",

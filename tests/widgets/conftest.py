@@ -13,10 +13,11 @@ import pytest
 import torch
 from ipywidgets.embed import dependency_state
 from playwright.sync_api import Browser, Page, Route
+from torch import nn
 
 from segtut.data.palette import STREETS_PALETTE
 from segtut.inference import Program
-from segtut.models import UNet
+from segtut.models import LabelToImage, PatchDiscriminator, UNet
 from segtut.widgets import (
     ActivationMap,
     AugmentationExplorer,
@@ -24,9 +25,11 @@ from segtut.widgets import (
     ColorBoundary,
     ConvolutionGeometry,
     Descent,
+    DiscriminatorMap,
     Figure,
     GridScores,
     KernelEditor,
+    LabelPainter,
     LiveNetwork,
     LossCurves,
     MaskedPatches,
@@ -36,6 +39,7 @@ from segtut.widgets import (
     RegionGrower,
     TrainingReplay,
 )
+from tests.widgets.codes import make_code_explorer, make_code_sampler, make_latent_walk
 
 VENDOR = Path(__file__).parents[2] / "book" / "_static" / "vendor"
 SCRIPTS = ("require.js", "widgets-config.js", "embed-amd.js")
@@ -154,6 +158,32 @@ def make_masked_patches() -> MaskedPatches:
     )
 
 
+def patch_discriminators() -> list[PatchDiscriminator]:
+    """Two that have learned nothing, and say so with conviction."""
+    torch.manual_seed(0)
+    networks = [PatchDiscriminator(width=8, layers=layers) for layers in (1, 2)]
+    for network in networks:
+        with torch.no_grad():
+            network.layers[-1].weight.mul_(8)
+    return networks
+
+
+def make_discriminator_map() -> DiscriminatorMap:
+    """Discriminators that see 16 and 34 pixels, and two pictures."""
+    image, _ = draw_blocks(40, 56)
+    pictures = torch.stack([image, 255 - image])
+    return DiscriminatorMap(patch_discriminators(), pictures, names=("first", "second"))
+
+
+def make_label_painter() -> LabelPainter:
+    """Two generators and a segmenter that have learned nothing, and two maps to begin with."""
+    torch.manual_seed(0)
+    generators = {name: LabelToImage(8, width=4, depth=3) for name in ("L1", "L1 + GAN")}
+    targets = torch.stack([draw_blocks(40, 56)[1], draw_blocks(40, 56)[1].flip(1)])
+    segmenter = UNet(8, width=4, depth=3)
+    return LabelPainter(generators, segmenter, targets, names=("first", "second"), **COLORS)
+
+
 FIGURES: dict[str, Callable[[], Figure]] = {
     "activation_map": lambda: read_features(),
     "augmentation": lambda: AugmentationExplorer(*draw_blocks(), **COLORS),
@@ -167,9 +197,14 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "kernel": lambda: KernelEditor(draw_blocks()[0]),
     "convolution": lambda: ConvolutionGeometry(draw_blocks(16, 16)[0]),
     "loss_curves": LossCurves,
+    "discriminator_map": lambda: make_discriminator_map(),
     "descent": lambda: Descent(*draw_pixels(), name="blueness", label="sky"),
     "regions": lambda: RegionGrower(*draw_blocks(), **COLORS, seed=(70, 60)),
     "grid": GridScores,
+    "code_explorer": lambda: make_code_explorer()[1],
+    "code_sampler": lambda: make_code_sampler()[1],
+    "latent_walk": lambda: make_latent_walk()[1],
+    "label_painter": make_label_painter,
     "live": make_live_network,
 }
 
