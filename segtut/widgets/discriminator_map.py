@@ -66,7 +66,7 @@ class DiscriminatorMap(Figure):
                     f"the pictures are {height} x {width} pixels, and a discriminator needs at "
                     f"least {network.smallest} a side"
                 )
-            program = export_program(network, "float16")
+            program = export_program(network.layers, "float16")
             at = len(weights) // 2
             size = program.weights.size
             described.append(
