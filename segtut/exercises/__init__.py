@@ -1,6 +1,7 @@
 """The checks behind the book's exercises: `check("4.4-iou", answer)` says what is wrong."""
 
 from segtut.exercises import (
+    autoencoder_segmentation,
     background,
     backpropagation,
     cnn_segmentation,
@@ -23,6 +24,7 @@ from segtut.exercises.registry import Verdict, check, names
 
 __all__ = [
     "Verdict",
+    "autoencoder_segmentation",
     "background",
     "backpropagation",
     "check",
