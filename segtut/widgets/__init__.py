@@ -10,6 +10,7 @@ from segtut.widgets.code_sampler import CodeSampler
 from segtut.widgets.convolution import ConvolutionGeometry
 from segtut.widgets.descent import Descent
 from segtut.widgets.discriminator_map import DiscriminatorMap
+from segtut.widgets.gan_trainer import GanTrainer
 from segtut.widgets.geometry import NetworkGeometry
 from segtut.widgets.grid import GridScores
 from segtut.widgets.kernel import KernelEditor
@@ -35,6 +36,7 @@ __all__ = [
     "Descent",
     "DiscriminatorMap",
     "Figure",
+    "GanTrainer",
     "GridScores",
     "KernelEditor",
     "LabelPainter",
