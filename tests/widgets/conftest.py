@@ -39,6 +39,7 @@ from segtut.widgets import (
     PoolingShift,
     RegionGrower,
     TrainingReplay,
+    UpsamplingExplorer,
 )
 from tests.widgets.codes import make_code_explorer, make_code_sampler, make_latent_walk
 
@@ -195,6 +196,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "boundary": lambda: ColorBoundary(draw_blocks()[0][None], draw_blocks()[1][None], **COLORS),
     "autograd": AutogradGraph,
     "pooling": PoolingShift,
+    "upsampling": UpsamplingExplorer,
     "kernel": lambda: KernelEditor(draw_blocks()[0]),
     "convolution": lambda: ConvolutionGeometry(draw_blocks(16, 16)[0]),
     "loss_curves": LossCurves,
