@@ -282,7 +282,7 @@ function render({ model, el }) {
   });
   const views = choice({
     legend: "Show",
-    options: [{ label: "the streets", value: "streets" }, { label: "what the segmenter reads in them", value: "read" }],
+    options: [{ label: "the pictures", value: "streets" }, { label: "what the segmenter reads in them", value: "read" }],
     value: view,
     change: (value) => { view = value; if (answer) showStreets(); },
   });

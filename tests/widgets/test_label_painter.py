@@ -185,7 +185,7 @@ def test_keyboard_puts_down_a_car_and_draws_a_line(open_figure) -> None:
     expected[top : top + 4, left : left + 6] = CAR
     assert (painted(page) == expected).all()
     assert page.get_by_role("radio", name="cut-out").is_checked()
-    assert "row 11, column 20" in str(sheet.get_attribute("aria-label"))
+    assert "row 12, column 20" in str(sheet.get_attribute("aria-label"))
     assert "you painted car" in page.get_by_role("status").inner_text()
     for key in ("2", "Shift+ArrowDown", "Shift+ArrowDown", "Control+z"):
         page.keyboard.press(key)
