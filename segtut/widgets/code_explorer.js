@@ -72,11 +72,8 @@ function codeMap({ codes, labels, mark, frame, move, nearest }) {
     Object.assign(canvas.style, { left: `${left}px`, top: `${top}px`, width: `${size}px`, height: `${size}px` });
     const ticks = (low) => niceTicks(low, low + frame.side, size < 260 ? 3 : 5);
     const text = (attributes, words) => drawn("text", attributes, words);
-    const marks = [...labels].map((label, i) => {
-      const shape = mark(label);
-      shape.setAttribute("transform", `translate(${x(codes[2 * i]).toFixed(1)},${y(codes[2 * i + 1]).toFixed(1)})`);
-      return shape;
-    });
+    const marks = [...labels].map((label, i) =>
+      drawn("g", { transform: `translate(${x(codes[2 * i]).toFixed(1)},${y(codes[2 * i + 1]).toFixed(1)})` }, mark(label)));
     svg.replaceChildren(
       drawn("rect", { class: "st-field", x: left, y: top, width: size, height: size, rx: 4 }),
       ...ticks(frame.left).map((tick) => text({ x: x(tick), y: top + size + 16, "text-anchor": "middle" }, plain(tick))),
@@ -149,7 +146,7 @@ function render({ model, el }) {
     const there = distance < 1e-6;
     numbers.show([point.map((value) => signed(value, digits)).join(", "), there ? "this one" : distance.toFixed(digits), error.toFixed(4)]);
     if (there) say(`This is the code of a picture of the class *${name}*: what is drawn is its reconstruction. The mean squared error, of values from 0 to 1, is *${error.toFixed(4)}*.`, true);
-    else if (distance > far) say(`No picture's code is near: the nearest, of the class *${name}*, is ${distance.toFixed(digits)} away. What the decoder draws here, *no picture asked for*.`);
+    else if (distance > far) say(`No picture's code is near: the nearest, of the class *${name}*, is ${distance.toFixed(digits)} away. *No picture near here* taught the decoder what to draw.`);
     else say(`Between the pictures: the nearest, of the class *${name}*, is ${distance.toFixed(digits)} away.`, true);
   };
   const inside = (value, low) => Math.min(low + frame.side, Math.max(low, value));
@@ -169,14 +166,14 @@ function render({ model, el }) {
     map.node.classList.toggle("st-filled", wanted);
     map.canvas.hidden = !wanted;
     if (!wanted) return;
-    const [channels, height, width] = shape;
+    const [, height, width] = shape;
     const one = element("canvas");
-    [map.canvas.width, map.canvas.height] = [TILES * width, TILES * height];
+    [map.canvas.width, map.canvas.height] = [TILES * (width + 2), TILES * (height + 2)]; // a rim around each
     for (let k = 0; k < TILES * TILES && turn === filled; k++) {
       const [row, column] = [Math.floor(k / TILES), k % TILES];
       const at = [frame.left + ((column + 0.5) / TILES) * frame.side, frame.bottom + ((TILES - row - 0.5) / TILES) * frame.side];
-      paintMap(one, await decoder.decode(at), [channels, height, width]);
-      map.canvas.getContext("2d").drawImage(one, column * width, row * height);
+      paintMap(one, await decoder.decode(at), shape);
+      map.canvas.getContext("2d").drawImage(one, column * (width + 2) + 1, row * (height + 2) + 1);
     }
   };
   const filling = checkbox("Fill the map with drawings", fillMap);

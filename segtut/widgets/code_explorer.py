@@ -128,7 +128,9 @@ class CodeExplorer(DecoderFigure):
         code, picture, reconstruction = self._middle
         plane.scatter(*code, s=90, facecolors="none", edgecolors="#26272e", linewidths=1.5)
         plane.set(xlabel="first number of the code", ylabel="second number")
-        plane.legend(fontsize=8)
+        plane.set_facecolor("#fbfaf6")
+        if not _are_marks(self.classes):
+            plane.legend(fontsize=8)
         show_picture(original, picture, "the ringed picture")
         show_picture(drawn, reconstruction, "drawn from its code")
         return drawing

@@ -50,7 +50,7 @@ function render({ model, el }) {
   const { node: says, say } = sentence();
   const normal = makeNormal(1);
   const draw = () => Float32Array.from({ length: size }, normal);
-  const numbers = tiles(["Length of the code", "Typical if drawn", "Latents in use"]);
+  const numbers = tiles(["Length of the code", "Typical if drawn", `Latents above ${IN_USE} nats`]);
   const used = divergences.filter((value) => value > IN_USE).length;
   const large = pictureCanvas("The picture of the code");
   let [noise, temperature, code, mode] = [draw(), 1, null, "sample"];
@@ -63,8 +63,8 @@ function render({ model, el }) {
     say(text, true);
   };
   const sayHow = () => {
-    if (temperature === 0) return "At temperature 0 all codes are the *zeros*: the decoder draws the middle of everything it knows.";
-    if (temperature > 1.2) return `At temperature *${temperature.toFixed(1)}* codes lie farther out than those the decoder was trained with: bolder pictures, and more broken ones.`;
+    if (temperature === 0) return "At temperature 0 every code is the *zeros*, the center of all codes: one picture for all.";
+    if (temperature > 1.2) return `At temperature *${temperature.toFixed(1)}* codes lie farther from the center than most of those the decoder was trained with.`;
     return `Each of the ${size} numbers of the code is drawn from a normal distribution with standard deviation *${temperature.toFixed(1)}*.`;
   };
 

@@ -153,13 +153,13 @@ def test_explorer_fills_the_map(open_figure) -> None:
     )
     height, width, *flat = found
     pixels = np.array(flat, np.uint8).reshape(height, width, 4)[..., :3]
-    assert (height, width) == (11 * 8, 11 * 12)
+    assert (height, width) == (11 * 10, 11 * 14)
     codes = codes_of(figure, 2)
     low, high = codes.amin(dim=0), codes.amax(dim=0)
     side = 1.16 * (high - low).max()
     corner = (low + high) / 2 - side / 2
     code = corner + side * torch.tensor([2.5, 8.5]) / 11  # third column, third row from above
-    assert_drawn(pixels[16:24, 24:36], model.decoder, code)
+    assert_drawn(pixels[21:29, 29:41], model.decoder, code)
 
 
 def test_one_character_is_its_own_mark(open_figure) -> None:
