@@ -11,7 +11,6 @@ import copy
 import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from types import FunctionType
 from typing import Any, Literal
 
 import numpy as np
@@ -72,7 +71,7 @@ def export_program(
     at the rim.
 
     Args:
-        model: such as `UNet`, the decoder of an `Autoencoder`, `Generator` or
+        model: such as `UNet`, `Generator`, the decoder of an `Autoencoder` or the layers of a
             `PatchDiscriminator`: from images (N, C, H, W) or codes (N, K) to images or to
             numbers. It is left as it was.
         precision: of the weights. float16 halves their size and rounds them to 11 bits.
@@ -152,7 +151,7 @@ class _Writer:
         elif node.op == "call_module":
             module = self.network.get_submodule(str(node.target))
             self.values[node] = self._module(node, module, self.values[node.args[0]])
-        elif node.op != "output" and not _is_check(node):
+        elif node.op != "output":
             self.values[node] = self._function(node)
 
     def _module(self, node: _Node, module: nn.Module, source: int) -> int:
@@ -308,12 +307,6 @@ def _transposed_is_plain(module: nn.ConvTranspose2d) -> bool:
 def _pooling_is_plain(module: nn.MaxPool2d) -> bool:
     sizes = (module.kernel_size, module.stride, module.padding, module.dilation)
     return sizes == (2, 2, 0, 1) and module.ceil_mode
-
-
-def _is_check(node: _Node) -> bool:
-    """Whether a node calls a function of the network's own that gives nothing (`torch.fx.wrap`)."""
-    own = isinstance(node.target, FunctionType) and not node.target.__module__.startswith("torch.")
-    return own and not node.users
 
 
 def _layout(node: _Node) -> dict[str, list[int] | None] | None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segtut.inference import Program, export_program
-from segtut.models import Normalize, UNet, build
+from segtut.models import Normalize, PatchDiscriminator, UNet, build
 from tests.networks import NETWORKS, uneven
 
 
@@ -157,6 +157,7 @@ def test_other_modules_may_stand_between() -> None:
         (nn.Sequential(nn.Conv2d(3, 2, 3, stride=3, padding=1)), r"stride=\(3, 3\)"),
         (nn.Sequential(nn.Conv2d(3, 2, 1), nn.Upsample(scale_factor=4)), "scale_factor=4"),
         (build("dilated_fcn", 2, width=4), "DilatedFCN"),
+        (PatchDiscriminator(width=4), "PatchDiscriminator"),  # its layers can be run
         (nn.Sequential(nn.Conv2d(3, 2, 3, padding=1, padding_mode="reflect")), "reflect"),
         (nn.Sequential(nn.Conv2d(3, 4, 1), nn.MaxPool2d(2)), "MaxPool2d"),
         (nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU(), nn.BatchNorm2d(4)), "2, BatchNorm2d"),
