@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from segtut.models.gan import PatchDiscriminator
+from segtut.models.gan import DiscriminatorNorm, PatchDiscriminator
 from segtut.objectives.adversarial import (
     AdversarialSegmentation,
     Adversary,
@@ -79,9 +79,12 @@ def _translation(
     loss: nn.Module,
     width: int = 32,
     layers: int = 2,
+    norm: DiscriminatorNorm = "batch",
     **options: Any,
 ) -> Objective:
-    return Translation(PatchDiscriminator(num_classes + 3, width, layers), num_classes, **options)
+    return Translation(
+        PatchDiscriminator(num_classes + 3, width, layers, norm), num_classes, **options
+    )
 
 
 def _adversarial(
@@ -90,9 +93,10 @@ def _adversarial(
     loss: nn.Module,
     width: int = 32,
     layers: int = 2,
+    norm: DiscriminatorNorm = "batch",
     **options: Any,
 ) -> Objective:
-    discriminator = PatchDiscriminator(num_classes + 3, width, layers)
+    discriminator = PatchDiscriminator(num_classes + 3, width, layers, norm)
     return AdversarialSegmentation(loss, discriminator, **options)
 
 
@@ -102,9 +106,10 @@ def _semi_adversarial(
     loss: nn.Module,
     width: int = 32,
     layers: int = 2,
+    norm: DiscriminatorNorm = "batch",
     **options: Any,
 ) -> Objective:
-    return SemiAdversarial(loss, PatchDiscriminator(num_classes, width, layers), **options)
+    return SemiAdversarial(loss, PatchDiscriminator(num_classes, width, layers, norm), **options)
 
 
 def _mean_teacher(model: nn.Module, num_classes: int, loss: nn.Module, **options: Any) -> Objective:
@@ -144,7 +149,7 @@ def build(
         model: the network that is to be trained.
         num_classes: C, of the labels.
         loss: of logits and labels, where the objective has such a term.
-        options: of the objective, and `width` and `layers` of its `PatchDiscriminator`.
+        options: of the objective, and `width`, `layers` and `norm` of its `PatchDiscriminator`.
 
     Raises:
         ValueError: the name or an option is unknown, with the choices, or an option is out of its
