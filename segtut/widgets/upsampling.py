@@ -89,7 +89,7 @@ class UpsamplingExplorer(Figure):
         middle = slice(3 * stride, 9 * stride)
         for axes, values, title in zip(drawing.subplots(1, 3), maps, titles, strict=True):
             shown = values[0, 0, middle, middle]
-            axes.imshow(shown / shown.mean(), cmap="gray", vmin=0, vmax=2)
+            axes.imshow((shown / shown.mean()).numpy(), cmap="gray", vmin=0, vmax=2)
             axes.set_title(title, fontsize=10, loc="left")
             axes.set_axis_off()
         return drawing

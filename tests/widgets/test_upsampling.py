@@ -170,18 +170,18 @@ def test_keys_change_kernel_and_stride(page: Page) -> None:
 
 
 def test_mouse_changes_way_and_weights(page: Page) -> None:
-    page.get_by_text("pixel shuffle", exact=True).click()
+    page.get_by_role("radio", name="pixel shuffle").check(force=True)
     assert numbers(page)[:3] == ["9", "4", "0"]
     fresh = page.get_by_role("button", name="other random weights")
     assert fresh.is_disabled()
-    page.get_by_text("random", exact=True).click()
+    page.get_by_role("radio", name="random").check(force=True)
     first = numbers(page)[2]
     assert float(first) > 1
     fresh.click()
     assert numbers(page)[2] != first
-    page.get_by_text("repeat, convolve", exact=True).click()
+    page.get_by_role("radio", name="repeat, convolve").check(force=True)
     assert numbers(page)[1:3] == ["1", "0"]
-    page.get_by_text("unpool, convolve", exact=True).click()
+    page.get_by_role("radio", name="unpool, convolve").check(force=True)
     assert "where the maximum stood" in page.get_by_role("status").inner_text()
 
 
