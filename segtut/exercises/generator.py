@@ -143,7 +143,7 @@ def check_modes(answer: Callable[[Tensor, Tensor, float], int]) -> str:
 def check_frechet(answer: Callable[[Tensor, Tensor], float]) -> str:
     """answer: (features (N, D), features (M, D)) -> Frechet distance of their Gaussians.
 
-    The squared one, |mean - mean'|^2 + trace(C + C' - 2 (C C')^(1/2)), as FID is defined; the
+    The squared one, |mean - mean'|^2 + trace(S + S' - 2 (S S')^(1/2)), as FID is defined; the
     covariances may be divided by N or by N - 1.
     """
     generator = torch.Generator().manual_seed(0)
@@ -164,16 +164,16 @@ def check_frechet(answer: Callable[[Tensor, Tensor], float]) -> str:
         "the distance of the means is not squared.": right - gap + gap.sqrt(),
         "this is the square root of it; FID is the squared distance.": right.sqrt(),
         "the factor 2 of the last term is missing.": right + _root_trace(*covariances),
-        "the root of C C' is missing: trace(C C') instead of the trace of its root.":
+        "the root of S S' is missing: trace(S S') instead of the trace of its root.":
             gap + spread - 2 * (covariances[0] @ covariances[1]).trace(),
-        "the root is taken entry by entry; the root of a matrix R is the one with R R = C C'.":
+        "the root is taken entry by entry; the root of a matrix R is the one with R R = S S'.":
             gap + spread
             - 2 * (covariances[0] @ covariances[1]).diagonal().clamp_min(0).sqrt().sum(),
-        "only the variances are used: features that vary together are told apart by C.":
+        "only the variances are used: features that vary together are told apart by S.":
             gap + (variances[0].sqrt() - variances[1].sqrt()).square().sum(),
         "the covariances are subtracted entry by entry (Frobenius).":
             gap + (covariances[0] - covariances[1]).square().sum(),
-        "both roots were taken singly; the trace of C^(1/2) C'^(1/2) is not that of (C C')^(1/2).":
+        "both roots were taken singly; the trace of S^(1/2) S'^(1/2) is not that of (S S')^(1/2).":
             gap + spread - 2 * (_root(covariances[0]) @ _root(covariances[1])).trace(),
     }  # fmt: skip
     if not (torch.isclose(found.double(), right, rtol=1e-3) or

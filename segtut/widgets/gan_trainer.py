@@ -75,7 +75,7 @@ class GanTrainer(Figure):
     minimizes at the start, "minimax" or "non_saturating". generator_rate, discriminator_rate:
     learning rates, 1e-4 to 3e-2. discriminator_steps: for one step of the generator, 1 to 5. r1:
     weight of the penalty on the discriminator's slope at real points, one of `R1_CHOICES`. seed:
-    of weights, batches and noise. beta: Adam's first decay, the second is 0.99. Both networks have
+    of weights, batches and noise. beta: Adam's first decay, the second is 0.999. Both networks have
     two hidden layers of `width` neurons. Raises ValueError for numbers outside these.
     """
 
@@ -139,7 +139,7 @@ class GanTrainer(Figure):
                 "discriminator": [2, width, width, 1],
                 "slope": SLOPE,
                 "batch": batch,
-                "betas": [beta, 0.99],
+                "betas": [beta, 0.999],
             },
         )
         self._require_light_state()

@@ -161,7 +161,7 @@ def test_right_answers_pass(name, answer):
         ("3.4.1-frechet", lambda a, b: frechet(a, b, mean=0.0), "only the covariances"),
         ("3.4.1-frechet", lambda a, b: frechet(a, b) ** 0.5, "the squared distance"),
         ("3.4.1-frechet", lambda a, b: frechet(a, b, cross=1.0), "factor 2"),
-        ("3.4.1-frechet", lambda a, b: frechet(a, b, root=False), "root of C C' is missing"),
+        ("3.4.1-frechet", lambda a, b: frechet(a, b, root=False), "root of S S' is missing"),
         (
             "3.4.1-frechet",
             lambda a, b: (

@@ -84,7 +84,7 @@ def test_steps_are_those_of_torch(run_script, loss: str, r1: float, steps: int) 
     settings = {"loss": loss, "r1": r1, "discriminatorSteps": steps}
     settings |= {"generatorRate": 0.01, "discriminatorRate": 0.02}
     case = [
-        {**sizes, "slope": SLOPE, "betas": [0.5, 0.99]},
+        {**sizes, "slope": SLOPE, "betas": [0.5, 0.999]},
         start,
         [real.flatten().tolist() for real in reals],
         [noise.flatten().tolist() for noise in noises],
@@ -92,7 +92,7 @@ def test_steps_are_those_of_torch(run_script, loss: str, r1: float, steps: int) 
         settings,
     ]
     (found,) = run_script(GanTrainer, "replay", [case])
-    losses = trained_by_torch(generator, discriminator, reals, noises, settings, (0.5, 0.99))
+    losses = trained_by_torch(generator, discriminator, reals, noises, settings, (0.5, 0.999))
     for shown, (critical, loss_value) in zip(found["losses"], losses, strict=True):
         assert shown["discriminator"] == pytest.approx(critical, abs=1e-8)
         assert shown["generator"] == pytest.approx(loss_value, abs=1e-8)
