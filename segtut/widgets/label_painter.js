@@ -155,7 +155,7 @@ function readTable(classes, colors, names) {
 
 function tiles(names) {
   const values = names.map(() => element("dd", {}, "…"));
-  const node = element("dl", { class: "st-tiles" }, ...names.map((name, i) => element("div", {}, element("dt", {}, name), values[i])));
+  const node = element("dl", { class: "st-tiles st-three" }, ...names.map((name, i) => element("div", {}, element("dt", {}, name), values[i])));
   return { node, show: (texts) => texts.forEach((text, i) => { values[i].textContent = text; }) };
 }
 
@@ -293,7 +293,7 @@ function render({ model, el }) {
     element("div", { class: "st-row" }, maps.node, button("Start over", () => { start(number); refresh(); }), button("Undo", takeBack)),
     element("div", { class: "st-row" }, brushes.node),
     element("div", { class: "st-row" }, tools.node, size.node),
-    element("div", { class: "st-panels st-stack", style: `--st-columns:${panels.length}` }, ...panels),
+    element("div", { class: "st-panels st-easel", style: `--st-columns:${panels.length}` }, ...panels),
     element("div", { class: "st-row", style: "margin-top: 0.7rem" }, views.node),
     says,
     numbers.node,

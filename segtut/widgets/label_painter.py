@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,6 +34,7 @@ class LabelPainter(Figure):
     _script = "label_painter.js"
     _builds_on = ("engine.js",)
     _largest_state = 700_000
+    _css = Figure._css + Path(__file__).with_name("label_painter.css").read_text(encoding="utf-8")
 
     height = traitlets.Int().tag(sync=True)
     width = traitlets.Int().tag(sync=True)
