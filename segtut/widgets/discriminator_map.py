@@ -24,10 +24,11 @@ _MOST = 3
 class DiscriminatorMap(Figure):
     """A picture to blur, cover with noise, shuffle or erase, and the heat map of a discriminator.
 
-    discriminators: one to three `PatchDiscriminator`s that take RGB and give high scores to real
-    patches; the reader chooses among them by what a score sees. images: uint8 (S, 3, H, W), names:
-    one a picture. The figure opens with a blurred disk in the first picture. Raises ValueError when
-    sizes, names and networks do not fit, or for more than 300 kB.
+    discriminators: one to three networks that give high scores to real patches of RGB images, such
+    as `PatchDiscriminator(...).layers`, convolutions one after the other; the reader chooses among
+    them by what a score sees. images: uint8 (S, 3, H, W), names: one a picture. The figure opens
+    with a blurred disk in the first picture. Raises ValueError when sizes, names and networks do
+    not fit, or for more than 300 kB.
     """
 
     _script = "discriminator_map.js"
@@ -42,7 +43,7 @@ class DiscriminatorMap(Figure):
 
     def __init__(
         self,
-        discriminators: Sequence[PatchDiscriminator],
+        discriminators: Sequence[nn.Module],
         images: Tensor,
         *,
         names: Sequence[str],
@@ -57,21 +58,11 @@ class DiscriminatorMap(Figure):
         height, width, _ = pictures[0].shape
         described, weights = [], b""
         for network in discriminators:
-            if network.channels != 3:
-                raise ValueError(
-                    f"a discriminator takes {network.channels} channels, expected the 3 of RGB"
-                )
-            if min(height, width) < network.smallest:
-                raise ValueError(
-                    f"the pictures are {height} x {width} pixels, and a discriminator needs at "
-                    f"least {network.smallest} a side"
-                )
-            program = export_program(network.layers, "float16")
-            at = len(weights) // 2
-            size = program.weights.size
-            described.append(
-                {**_geometry(network), "operations": program.operations, "at": at, "size": size}
-            )
+            geometry = _geometry(network, min(height, width))
+            body = network.layers if isinstance(network, PatchDiscriminator) else network
+            program = export_program(body, "float16")
+            place = {"at": len(weights) // 2, "size": program.weights.size}
+            described.append({**geometry, **place, "operations": program.operations})
             weights += program.weights.tobytes()
         super().__init__(
             height=height,
@@ -124,14 +115,23 @@ class DiscriminatorMap(Figure):
         return drawing
 
 
-def _geometry(network: nn.Module) -> dict[str, Any]:
-    """What a score sees: side of its field, stride, and the first pixel of the first score."""
-    field, stride, start = 1, 1, 0
-    for layer in network.modules():
-        if isinstance(layer, nn.Conv2d):
-            field += (layer.kernel_size[0] - 1) * stride
-            start -= int(layer.padding[0]) * stride
-            stride *= layer.stride[0]
+def _geometry(network: nn.Module, side: int) -> dict[str, Any]:
+    """What a score sees: side of its field, stride, and the first pixel of the first score.
+
+    Raises ValueError when pictures of this side give no score, or for other channels than RGB's.
+    """
+    layers = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)]
+    if not layers or layers[0].in_channels != 3 or layers[-1].out_channels != 1:
+        raise ValueError("a discriminator takes RGB through convolutions to one map of scores")
+    field, stride, start, scores = 1, 1, 0, side
+    for layer in layers:
+        kernel, padding, step = layer.kernel_size[0], int(layer.padding[0]), layer.stride[0]
+        field += (kernel - 1) * stride
+        start -= padding * stride
+        stride *= step
+        scores = (scores + 2 * padding - kernel) // step + 1
+    if scores < 1:
+        raise ValueError(f"pictures with a side of {side} pixels are too small to give a score")
     return {"field": field, "stride": stride, "start": start}
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from playwright.sync_api import Page
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.transforms.v2.functional import gaussian_blur
 
 from segtut.models import PatchDiscriminator, receptive_field
@@ -227,8 +227,9 @@ def test_what_does_not_fit_is_refused() -> None:
         ([], image[None], ["a"], "0 discriminators"),
         ([one], image[None], ["a", "b"], "2 names and 1 images"),
         ([one], image[None] / 255, ["a"], r"images\[0\] is torch.float32"),
-        ([PatchDiscriminator(channels=4, width=4)], image[None], ["a"], "4 channels"),
-        ([PatchDiscriminator(width=2, layers=4)], image[None], ["a"], "48 a side"),
+        ([PatchDiscriminator(channels=4, width=4)], image[None], ["a"], "takes RGB"),
+        ([PatchDiscriminator(width=2, layers=4)], image[None], ["a"], "too small"),
+        ([nn.Conv2d(3, 2, 3)], image[None], ["a"], "one map"),
         ([PatchDiscriminator(width=32)], image[None], ["a"], "at most 150,000"),
         ([one], image.expand(50, -1, -1, -1), ["a"] * 50, "at most 300 kB"),
     ]
