@@ -319,6 +319,23 @@ def test_regression_alone_leaves_the_discriminator_alone() -> None:
     assert not moved(judge, before)
 
 
+def test_the_discriminator_enters_after_the_start() -> None:
+    torch.manual_seed(0)
+    judge = PatchDiscriminator(6, width=4, layers=1)
+    objective = ready(Translation(judge, 3, l1=2.0, start=2))
+    model = LabelToImage(3, **SMALL).eval()
+    images, target = random(2, 3, 16, 16), labels(2, 16, 16)
+    regression = 2 * (model(one_hot(target, 3)) - images).abs().mean()
+    before = weights(judge)
+    for _ in range(2):
+        torch.testing.assert_close(objective(model, images, target), regression)
+        objective.finish_step(model, 1.0)
+    assert not moved(judge, before)
+    assert objective(model, images, target) > regression
+    objective.finish_step(model, 1.0)
+    assert moved(judge, before)
+
+
 def test_one_hot_leaves_void_empty() -> None:
     target = torch.tensor([[[0, 2], [VOID, 1]]])
     coded = one_hot(target, 3)
@@ -384,6 +401,8 @@ def test_pictures_without_labels_count_once_the_discriminator_has_begun() -> Non
         (lambda d: Generation(d, discriminator_steps=0), "discriminator_steps=0"),
         (lambda d: Translation(d, 3, gan=0, l1=0), "not both zero"),
         (lambda d: Translation(d, 3, l1=-1), "l1=-1"),
+        (lambda d: Translation(d, 3, l1=0, start=3), "start=3"),
+        (lambda d: Translation(d, 3, start=-1), "start=-1"),
         (lambda d: AdversarialSegmentation(None, d, weight=-1), "weight=-1"),
         (lambda d: SemiAdversarial(None, d, self_weight=-1), "self_weight=-1"),
         (lambda d: SemiAdversarial(None, d, threshold=2), "threshold=2"),

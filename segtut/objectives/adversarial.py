@@ -182,10 +182,13 @@ class Translation(Adversary):
     absolute error of the picture. The discriminator sees both stacked, (N, num_classes + 3, H, W).
 
     num_classes: channels of the label map. gan, l1: the two weights; gan=0 is plain regression and
-    leaves the discriminator alone. Others as of `Adversary`.
-    Raises ValueError: both weights are 0, or one is negative.
+    leaves the discriminator alone. start: steps of regression before the discriminator enters.
+    Others as of `Adversary`.
+    Raises ValueError: both weights are 0, or one is negative, or there is nothing to start with.
     Source: Isola, Zhu, Zhou and Efros (2017), equation 4, with lambda = 100.
     """
+
+    steps: Tensor
 
     def __init__(
         self,
@@ -193,6 +196,7 @@ class Translation(Adversary):
         num_classes: int,
         gan: float = 1.0,
         l1: float = 100.0,
+        start: int = 0,
         kind: GanLoss = "non_saturating",
         learning_rate: float = 2e-4,
         r1: float = 0.0,
@@ -200,16 +204,23 @@ class Translation(Adversary):
         super().__init__(discriminator, kind, learning_rate, r1)
         if min(gan, l1) < 0 or gan + l1 == 0:
             raise ValueError(f"gan={gan} and l1={l1}: none may be negative, and not both zero")
-        self.num_classes, self.gan, self.l1 = num_classes, gan, l1
+        if start < 0 or (start and not l1):
+            raise ValueError(f"start={start} must not be negative, and needs l1 above 0")
+        self.num_classes, self.gan, self.l1, self.start = num_classes, gan, l1, start
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 
     def forward(self, network: nn.Module, images: Tensor, target: Tensor) -> Tensor:
         labels = one_hot(target, self.num_classes)
         drawn = self.run(network, labels).float()
         loss = self.l1 * (drawn - images).abs().mean()
-        if self.gan:
+        if self.gan and int(self.steps) >= self.start:
             real, fake = (torch.cat((labels, picture), 1) for picture in (images, drawn))
             loss = loss + self.gan * self.persuade(real, fake)
         return loss
+
+    def finish_step(self, model: nn.Module, share: float) -> None:
+        super().finish_step(model, share)
+        self.steps += 1
 
 
 class AdversarialSegmentation(Adversary):
