@@ -31,7 +31,7 @@ def check_stored_bits(answer: Callable[[Sequence[int], int, int], Sequence[int]]
         sizes = _sizes(len(channels), height, width)
         values = [c * h * w for c, (h, w) in zip(channels, sizes, strict=True)]
         windows = [c * h * w for c, (h, w) in zip(channels, sizes[1:], strict=False)]
-        right = (2 * sum(windows), 32 * sum(values[:-1]))
+        right: tuple[float, float] = (2 * sum(windows), 32 * sum(values[:-1]))
         if (indices, skips) == right:
             continue
         case = f"channels {list(channels)} at {height}x{width}: "
@@ -48,7 +48,7 @@ def _sizes(levels: int, height: int, width: int) -> list[tuple[int, int]]:
 
 def _bits_fault(
     found: tuple[float, float],
-    right: tuple[int, int],
+    right: tuple[float, float],
     values: list[int],
     windows: list[int],
     channels: Sequence[int],

@@ -23,7 +23,7 @@ def check_window(answer: Callable[[int, int], tuple[int, int]]) -> str:
             raise Fault("return two numbers, the first row and the last.") from error
         except ValueError as error:
             raise Fault(f"two numbers are asked for; these are {len(found)}.") from error
-        right = _measured_window(index, layers)
+        right: tuple[float, float] = _measured_window(index, layers)
         if (first, last) == right:
             continue
         text = (f"{layers} layers of stride 2: score {index} sees the rows {right[0]} to "
@@ -159,7 +159,8 @@ def check_spectral_norm(answer: Callable[[Tensor, int], Tensor]) -> str:
 def check_r1(answer: Callable[[nn.Module, Tensor], Tensor]) -> str:
     """answer: (discriminator, samples (N, ...)) -> half the mean squared slope by a sample."""
     torch.manual_seed(0)
-    network = nn.Sequential(nn.Flatten(), nn.Linear(12, 7), nn.Tanh(), nn.Linear(7, 1))
+    first = nn.Linear(12, 7)
+    network = nn.Sequential(nn.Flatten(), first, nn.Tanh(), nn.Linear(7, 1))
     network.append(nn.Flatten(0))
     samples = torch.randn(5, 3, 2, 2)
     leaf = samples.clone().requires_grad_()
@@ -192,8 +193,8 @@ def check_r1(answer: Callable[[nn.Module, Tensor], Tensor]) -> str:
                     "has to be minimized. Take the gradient with create_graph=True.")  # fmt: skip
     leaf = samples.clone().requires_grad_()
     (inner,) = torch.autograd.grad(network(leaf).sum(), leaf, create_graph=True)
-    truth = torch.autograd.grad(inner.square().sum() / 10, network[1].weight)[0]
-    (slope,) = torch.autograd.grad(result, network[1].weight, allow_unused=True)
+    truth = torch.autograd.grad(inner.square().sum() / 10, first.weight)[0]
+    (slope,) = torch.autograd.grad(result, first.weight, allow_unused=True)
     if slope is None or not torch.allclose(slope, truth, rtol=1e-3, atol=1e-7):
         raise Fault("the value is right, but its gradient by the weights is not: is a part of it "
                     "detached?")  # fmt: skip

@@ -53,10 +53,10 @@ class UpsamplingExplorer(Figure):
                 listed = ", ".join(repr(choice) for choice in get_args(choices))
                 raise ValueError(f"{name} {value!r} was given, expected one of {listed}")
         start = {"kernel": kernel, "stride": stride}
-        for name, value in start.items():
+        for name, number in start.items():
             low, high = _LIMITS[name]
-            if not low <= value <= high:
-                raise ValueError(f"{name} {value} was given, expected {low} to {high}")
+            if not low <= number <= high:
+                raise ValueError(f"{name} {number} was given, expected {low} to {high}")
         super().__init__(
             classes=[],
             colors=bytes(768),
@@ -84,7 +84,7 @@ class UpsamplingExplorer(Figure):
         units = torch.eye(144).view(144, 1, 12, 12)
         slopes = _enlarge(units, way, kernel, stride).square().sum(dim=0, keepdim=True).sqrt()
         maps = [_enlarge(values, way, kernel, stride) for values in (flat, edge)] + [slopes]
-        titles = ("a flat map, enlarged", "an edge, enlarged", "gradient, on the way down")
+        titles = ("a flat map, enlarged", "an edge, enlarged", "the gradient, going down")
         drawing = Drawing(figsize=(7, 2.6), layout="constrained")
         middle = slice(3 * stride, 9 * stride)
         for axes, values, title in zip(drawing.subplots(1, 3), maps, titles, strict=True):
