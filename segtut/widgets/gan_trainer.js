@@ -279,11 +279,20 @@ const LOSSES = [{ value: "minimax", label: "minimax" }, { value: "non_saturating
 // How sure the discriminator is, on average, that points are real.
 const belief = (D, points) => forward(D, points, points.length / 2).at(-1).reduce((sum, a) => sum + sigmoid(a), 0) / (points.length / 2);
 
-function verdict(step, { covered, pieces, near }, { onReal, onMade }, gaussians) {
+// The root of the mean squared distance of points to their middle.
+function spread(points) {
+  const n = points.length / 2;
+  const [sums, squares] = [[0, 0], [0, 0]];
+  points.forEach((value, i) => { sums[i % 2] += value / n; squares[i % 2] += (value * value) / n; });
+  return Math.sqrt(Math.max(0, squares[0] - sums[0] ** 2 + squares[1] - sums[1] ** 2));
+}
+
+function verdict(step, { covered, pieces, near }, { onReal, onMade, heap }, gaussians) {
   const parts = gaussians ? "Gaussians" : "parts of the spiral";
   const found = `Step ${count(step)}: *${covered} of ${pieces}* ${parts} covered, ${share(near)} of the generated points in place. `;
   if (step === 0) return found + "The generator does not know the crosses; it will only ever be told how its own points were judged.";
   if (covered === pieces && near > 0.7) return found + "All are there.";
+  if (heap < 0.4 && step > 100) return found + "They form one heap: *mode collapse*. Step on, and see whether it stays.";
   if (onReal > 0.9 && onMade < 0.1) return found + "The discriminator is sure of everything: look at how long or short the strokes are.";
   if (near > 0.5 && covered < pieces) return found + "What is made is good, and much is missing: *mode collapse*.";
   return found + `The discriminator gives real points ${share(onReal)} and generated ones ${share(onMade)}.`;
@@ -302,7 +311,7 @@ function render({ model, el }) {
   const curve = element("div");
   const chosen = () => sets.find((one) => one.name === settings.data);
 
-  const names = ["Step", "Covered", "In place", "D on real, on generated"];
+  const names = ["Step", "Covered", "In place", "D on real, generated"];
   const values = names.map(() => element("dd"));
   const tiles = element("dl", { class: "st-tiles st-four" }, ...names.map((name, i) => element("div", {}, element("dt", {}, name), values[i])));
 
@@ -317,8 +326,9 @@ function render({ model, el }) {
   const judge = () => {
     const made = forward(players.G, looking, JUDGED).at(-1);
     const found = coverage(chosen(), made);
-    const beliefs = { onReal: belief(players.D, real), onMade: belief(players.D, made.subarray(0, 2 * SHOWN)) };
+    const beliefs = { onReal: belief(players.D, real), onMade: belief(players.D, made.subarray(0, 2 * SHOWN)), heap: spread(made) / spread(real) };
     if (history.at(-1)?.step !== step) history.push({ step, ...found });
+    if (history.length > 400) history = history.filter((_, i) => i % 2 === 0 || i === history.length - 1);
     const shown = [count(step), `${found.covered} of ${found.pieces}`, share(found.near), `${share(beliefs.onReal)}, ${share(beliefs.onMade)}`];
     shown.forEach((text, i) => { values[i].textContent = text; });
     canvas.setAttribute("aria-label", `Real points as crosses, generated points as dots: ${found.covered} of ${found.pieces} parts covered, ${share(found.near)} of the dots in place`);
@@ -394,7 +404,7 @@ function render({ model, el }) {
       format: (power) => String(Number((10 ** power).toPrecision(2))), change: (power) => { settings[name] = 10 ** power; },
     });
   const often = slider({
-    label: "Discriminator steps", min: 1, max: limits.steps, step: 1, value: settings.discriminatorSteps,
+    label: "Steps of D", min: 1, max: limits.steps, step: 1, value: settings.discriminatorSteps,
     format: String, change: (value) => { settings.discriminatorSteps = value; },
   });
   const penalty = slider({
@@ -413,7 +423,7 @@ function render({ model, el }) {
   );
   root.append(
     element("div", { class: "st-row" }, kinds.node, losses.node),
-    element("div", { class: "st-row" }, rate("generatorRate", "Generator's rate").node, rate("discriminatorRate", "Discriminator's rate").node, often.node, penalty.node),
+    element("div", { class: "st-row" }, rate("generatorRate", "Rate of G").node, rate("discriminatorRate", "Rate of D").node, often.node, penalty.node),
     element(
       "div", { class: "st-row st-tight" }, play, button("Step", () => { halt(); forwardBy(1); show(); }), button("Start over", restart),
       button("Another start", () => { settings.seed++; restart(); }),

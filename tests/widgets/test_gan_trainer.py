@@ -194,6 +194,21 @@ def test_reduced_motion_takes_the_steps_at_once(open_figure) -> None:
     assert shown(page)["Step"] == "300"
 
 
+def test_a_hasty_generator_collapses_and_exchanged_rates_bring_it_back(open_figure) -> None:
+    figure = GanTrainer(loss="non_saturating", generator_rate=5e-3, discriminator_rate=1e-3)
+    page = open_figure(figure, reduced_motion="reduce")
+    play = page.get_by_role("button", name="Play")
+    play.click()
+    play.click()
+    assert covered(page) <= 4
+    assert "mode collapse" in page.get_by_role("status").inner_text()
+    page.get_by_role("slider", name="Rate of G").fill("-3")
+    page.get_by_role("slider", name="Rate of D").fill("-2.3")
+    for _ in range(3):
+        play.click()
+    assert covered(page) == 8
+
+
 def test_controls_reach_the_training(open_figure) -> None:
     page = open_figure(GanTrainer(), reduced_motion="reduce")
     play, over = (page.get_by_role("button", name=name) for name in ("Play", "Start over"))
@@ -202,9 +217,9 @@ def test_controls_reach_the_training(open_figure) -> None:
         lambda: None,
         lambda: page.get_by_role("radio", name="non-saturating").check(force=True),
         lambda: page.get_by_role("slider", name="R1 penalty").press("ArrowRight"),
-        lambda: page.get_by_role("slider", name="Generator's rate").press("ArrowRight"),
-        lambda: page.get_by_role("slider", name="Discriminator's rate").press("ArrowLeft"),
-        lambda: page.get_by_role("slider", name="Discriminator steps").press("ArrowRight"),
+        lambda: page.get_by_role("slider", name="Rate of G").press("ArrowRight"),
+        lambda: page.get_by_role("slider", name="Rate of D").press("ArrowLeft"),
+        lambda: page.get_by_role("slider", name="Steps of D").press("ArrowRight"),
         lambda: page.get_by_role("radio", name="nine Gaussians").check(force=True),
     ):
         over.click()
@@ -219,7 +234,7 @@ def test_noise_and_batches_have_the_right_spread(open_figure) -> None:
     """The crosses drawn in the page lie in place: the discriminator's mean on them is a share."""
     page = open_figure(GanTrainer(data="spiral"))
     assert shown(page)["Covered"].endswith("of 12")
-    assert re.fullmatch(r"\d+\s%, \d+\s%", shown(page)["D on real, on generated"])
+    assert re.fullmatch(r"\d+\s%, \d+\s%", shown(page)["D on real, generated"])
 
 
 @pytest.mark.parametrize(
