@@ -139,7 +139,7 @@ function render({ model, el }) {
   const application = { class: "st-over st-paint", tabindex: 0, role: "application" };
   const picture = element("div", { ...application, "aria-roledescription": "picture to damage" }, canvas, window_);
   const map = element("div", { ...application, "aria-roledescription": "map of scores" }, heat, cell);
-  const numbers = tiles(["Pixels damaged", "Scores that see damage and say “not real”", "Scores that see none and say so", "One run"]);
+  const numbers = tiles(["Pixels damaged", "Scores that see damage and object", "Scores that see none and object", "One run"]);
   const { node: says, say } = sentence();
 
   const chosen = () => [scoreAt(where.row, network, answer.rows), scoreAt(where.column, network, answer.columns)];
@@ -194,7 +194,7 @@ function render({ model, el }) {
       group[0] += fake > 0.5;
       group[1]++;
     });
-    const share = ([said, all]) => (all ? `${said} of ${all}` : "none");
+    const share = ([said, all]) => (all ? `${said}/${all}` : "none");
     const damaged = work.marks.reduce((sum, mark) => sum + mark, 0) / places;
     numbers.show([percent(damaged), share(counts.seen), share(counts.none), `${Math.round(answer.milliseconds)}\u00a0ms`]);
   };
@@ -265,8 +265,8 @@ function render({ model, el }) {
   };
   const streets = choice({ legend: "Picture", value: 0, change: (value) => begin(value), options: model.get("names").map((label, value) => ({ value, label })) });
   const fields = choice({
-    legend: "Each score sees", value: 0, change: (value) => { network = networks[value]; answer = null; refresh(); },
-    options: networks.map(({ field }, value) => ({ value, label: `${field} × ${field}` })),
+    legend: "Discriminator", value: 0, change: (value) => { network = networks[value]; answer = null; refresh(); },
+    options: networks.map(({ name, field }, value) => ({ value, label: `${name}, ${field} × ${field}` })),
   });
   const size = slider({ label: "Brush", min: 2, max: 20, step: 1, value: radius, format: (value) => `${2 * value + 1} px`, change: (value) => { radius = value; } });
   const key = element("div", { class: "st-legend" },
@@ -275,9 +275,9 @@ function render({ model, el }) {
       return element("span", {}, element("span", { class: "st-swatch", style: `background:rgb(${color.join(",")})` }), text);
     }));
   root.append(
-    element("div", { class: "st-row" }, streets.node, ...(networks.length > 1 ? [fields.node] : [])),
-    element("div", { class: "st-row" }, kinds.node, size.node),
-    element("div", { class: "st-row st-tight" }, button("All of it", () => begin(number, true)), button("Start over", () => begin(number, false))),
+    element("div", { class: "st-row" }, streets.node, button("Start over", () => begin(number, false))),
+    element("div", { class: "st-row" }, fields.node),
+    element("div", { class: "st-row" }, kinds.node, button("All of it", () => begin(number, true)), size.node),
     element("div", { class: "st-panels st-stack" }, panel("The picture: paint damage on it", picture), panel("The heat map: point at a score", map, key)),
     numbers.node,
     says,

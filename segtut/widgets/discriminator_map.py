@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,11 +24,11 @@ _MOST = 3
 class DiscriminatorMap(Figure):
     """A picture to blur, cover with noise, shuffle or erase, and the heat map of a discriminator.
 
-    discriminators: one to three networks that give high scores to real patches of RGB images, such
-    as `PatchDiscriminator(...).layers`, convolutions one after the other; the reader chooses among
-    them by what a score sees. images: uint8 (S, 3, H, W), names: one a picture. The figure opens
-    with a blurred disk in the first picture. Raises ValueError when sizes, names and networks do
-    not fit, or for more than 300 kB.
+    discriminators: what to call them, and one to three networks that give high scores to real
+    patches of RGB images, such as `PatchDiscriminator(...).layers`, convolutions one after the
+    other; the reader chooses among them. images: uint8 (S, 3, H, W), names: one a picture. The
+    figure opens with a blurred disk in the first picture. Raises ValueError when sizes, names and
+    networks do not fit, or for more than 300 kB.
     """
 
     _script = "discriminator_map.js"
@@ -43,7 +43,7 @@ class DiscriminatorMap(Figure):
 
     def __init__(
         self,
-        discriminators: Sequence[nn.Module],
+        discriminators: Mapping[str, nn.Module],
         images: Tensor,
         *,
         names: Sequence[str],
@@ -57,8 +57,8 @@ class DiscriminatorMap(Figure):
             )
         height, width, _ = pictures[0].shape
         described, weights = [], b""
-        for network in discriminators:
-            geometry = _geometry(network, min(height, width))
+        for name, network in discriminators.items():
+            geometry = {"name": name, **_geometry(network, min(height, width))}
             body = network.layers if isinstance(network, PatchDiscriminator) else network
             program = export_program(body, "float16")
             place = {"at": len(weights) // 2, "size": program.weights.size}
@@ -73,7 +73,7 @@ class DiscriminatorMap(Figure):
             weights=weights,
         )
         self._opening = _blurred_disk(pictures[0])
-        self._first_map = _probability_of_fake(discriminators[0], self._opening)
+        self._first_map = _probability_of_fake(next(iter(discriminators.values())), self._opening)
         self._require_light_state()
 
     def alternative_text(self) -> str:

@@ -160,14 +160,14 @@ def make_masked_patches() -> MaskedPatches:
     )
 
 
-def patch_discriminators() -> list[PatchDiscriminator]:
+def patch_discriminators() -> dict[str, PatchDiscriminator]:
     """Two that have learned nothing, and say so with conviction."""
     torch.manual_seed(0)
     networks = [PatchDiscriminator(width=8, layers=layers) for layers in (1, 2)]
     for network in networks:
         with torch.no_grad():
             network.layers[-1].weight.mul_(8)
-    return networks
+    return dict(zip(("near", "far"), networks, strict=True))
 
 
 def make_discriminator_map() -> DiscriminatorMap:

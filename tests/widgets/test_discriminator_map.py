@@ -42,7 +42,7 @@ def tile(page: Page, name: str) -> str:
 
 def fake(which: int, pixels: np.ndarray) -> Tensor:
     """What discriminator `which` says, weights rounded as they travel, (h, w)."""
-    network = patch_discriminators()[which].double()
+    network = list(patch_discriminators().values())[which].double()
     with torch.inference_mode():
         for parameter in network.parameters():
             parameter.copy_(parameter.half())
@@ -64,7 +64,7 @@ def heat_of(page: Page, which: int) -> Tensor:
 def test_heat_map_is_torch_s(which: int, open_figure) -> None:
     page = open_figure(make_discriminator_map())
     settle(page)
-    page.locator(".st-choice:has-text('Each score sees') label").nth(which).click()
+    page.locator(".st-choice:has-text('Discriminator') label").nth(which).click()
     settle(page)
     for kind in ("restore", "noise", "shuffle", "erase"):
         page.get_by_role("radio", name=kind).check()
@@ -122,7 +122,9 @@ def test_shuffled_blocks_are_all_there(browser) -> None:
 @pytest.mark.parametrize("layers", [1, 2, 3])
 def test_windows_are_where_the_gradient_is(layers: int, run_script) -> None:
     network = PatchDiscriminator(width=4, layers=layers)
-    figure = DiscriminatorMap([network], torch.zeros(1, 3, 96, 96, dtype=torch.uint8), names="a")
+    figure = DiscriminatorMap(
+        {"one": network}, torch.zeros(1, 3, 96, 96, dtype=torch.uint8), names="a"
+    )
     (geometry,) = figure.discriminators
     assert geometry["field"] == receptive_field(network)
     image = torch.rand(1, 3, 96, 96, requires_grad=True)
@@ -157,7 +159,7 @@ def test_mouse_damages_and_the_numbers_follow(open_figure) -> None:
     assert (shown(page, 0)[changed] == 128).all()
     assert not np.array_equal(shown(page, 1), heat)
     seeing, rest = (tile(page, f"Scores that see {what}") for what in ("damage", "none"))
-    counts = [int(text.split(" of ")[1]) for text in (seeing, rest)]
+    counts = [int(text.split("/")[1]) for text in (seeing, rest)]
     assert sum(counts) == 18 * 26
     marks = np.zeros((HEIGHT, WIDTH), bool)
     marks[2:19, 6:23] = True  # about the disk
@@ -235,4 +237,4 @@ def test_what_does_not_fit_is_refused() -> None:
     ]
     for given, images, names, text in cases:
         with pytest.raises(ValueError, match=text):
-            DiscriminatorMap(given, images, names=names)
+            DiscriminatorMap(dict(enumerate(given)), images, names=names)
