@@ -191,6 +191,7 @@ def test_keyboard_moves_chooses_and_paints(open_figure) -> None:
         page.keyboard.press(key)
     settle(page)
     assert np.array_equal(shown(page, 0), before)
+    assert tile(page, "Pixels damaged") == "0 %"
     map_ = page.get_by_role("application", name="Heat map")
     map_.focus()
     said = page.get_by_role("status").inner_text()
