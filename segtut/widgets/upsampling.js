@@ -218,6 +218,7 @@ const GRID_STYLE = `
 .st-counts text { fill: var(--st-ink); text-anchor: middle; dominant-baseline: central; font-family: inherit; }
 .st-counted { fill: var(--st-accent); stroke: var(--st-line); stroke-width: 0.03; }
 .st-ways { --st-columns: 4; }
+.st-figures.st-short td { white-space: nowrap; }
 .segtut-figure .st-small { color: var(--st-soft); font-size: 0.82rem; margin: 0.5rem 0 0; }
 `;
 
@@ -273,7 +274,7 @@ function render({ model, el }) {
     );
     const [text, fine] = lesson(state, found);
     say(text, fine);
-    fresh.disabled = state.kind !== "random";
+    fresh.hidden = state.kind !== "random";
   };
   const control = (name, label) =>
     slider({ label, min: limits[name][0], max: limits[name][1], step: 1, value: state[name], format: String, change: (value) => { state[name] = value; update(); } }).node;
@@ -290,9 +291,9 @@ function render({ model, el }) {
     element("div", { class: "st-row" }, ways.node),
     element("div", { class: "st-row" }, control("kernel", "Kernel K"), control("stride", "Stride S"), kinds.node, fresh),
     element("div", { class: "st-panels st-pairs st-ways" },
-      panel("Products in each pixel", counts), panel("A flat map, enlarged", flat), panel("An edge, enlarged", edge), panel("Gradient, on the way down", slopes)),
+      panel("Products in each pixel", counts), panel("A flat map, enlarged", flat), panel("An edge, enlarged", edge), panel("The gradient", slopes)),
     says,
-    element("table", { class: "st-figures" }, body),
+    element("table", { class: "st-figures st-short" }, body),
     element("p", { class: "st-small" }, "All four panels show the middle of a larger map. The gradient is the one that reaches the pixels of a picture through the mirrored way down with the same weights, as a root mean square, when the outputs' own gradients have either sign at random: bright pixels are heard, dark ones hardly."),
   );
   update();
