@@ -292,7 +292,7 @@ function verdict(step, { covered, pieces, near }, { onReal, onMade, heap }, gaus
   const found = `Step ${count(step)}: *${covered} of ${pieces}* ${parts} covered, ${share(near)} of the generated points in place. `;
   if (step === 0) return found + "The generator does not know the crosses; it will only ever be told how its own points were judged.";
   if (covered === pieces && near > 0.7) return found + "All are there.";
-  if (heap < 0.4 && step > 100) return found + "They form one heap: *mode collapse*. Step on, and see whether it stays.";
+  if (heap < 0.4 && onMade > 0.3 && step > 100) return found + "They form one heap: *mode collapse*. Step on, and see whether it stays.";
   if (onReal > 0.9 && onMade < 0.1) return found + "The discriminator is sure of everything: look at how long or short the strokes are.";
   if (near > 0.5 && covered < pieces) return found + "What is made is good, and much is missing: *mode collapse*.";
   return found + `The discriminator gives real points ${share(onReal)} and generated ones ${share(onMade)}.`;
