@@ -13,7 +13,13 @@ from segtut.data.folder import FolderDataset, PictureFolder
 from segtut.data.pairs import FacadePairs
 from segtut.data.palette import STREETS_PALETTE, colorize
 from segtut.data.streets import Streets, draw_street
-from segtut.data.transforms import RandomScaledCrop, Resize, standard_augmentation
+from segtut.data.transforms import (
+    RandomScaledCrop,
+    Resize,
+    resize_image,
+    resize_mask,
+    standard_augmentation,
+)
 from segtut.data.views import Augmented, InMemory, PartlyLabeled, Redrawn, Subset
 from segtut.data.voc import VOCSegmentation
 
@@ -40,5 +46,7 @@ __all__ = [
     "colorize",
     "draw_street",
     "fetch",
+    "resize_image",
+    "resize_mask",
     "standard_augmentation",
 ]

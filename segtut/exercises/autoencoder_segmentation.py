@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from segtut.exercises.registry import Fault, call, exercise, number
@@ -195,6 +194,8 @@ def check_match(answer: Callable[[Tensor], Sequence[int]]) -> str:
 
     Each class is given once, such that as many pixels as possible are right.
     """
+    from scipy.optimize import linear_sum_assignment
+
     tables = [
         # Class 0 is the most frequent in two clusters; taking the largest count first leaves 1.
         [[9, 8, 0], [8, 1, 2], [1, 3, 4]],
@@ -217,6 +218,8 @@ def check_match(answer: Callable[[Tensor], Sequence[int]]) -> str:
 
 
 def _match_fault(classes: list[int], counts: np.ndarray, right: list[int]) -> str:
+    from scipy.optimize import linear_sum_assignment
+
     if len(classes) != len(counts):
         return f"{len(classes)} classes for {len(counts)} clusters."
     if sorted(classes) != list(range(len(counts))):
