@@ -184,7 +184,7 @@ function render({ model, el }) {
   const root = card(el, "Paint a street");
   const { node: says, say } = sentence();
   const paper = marked(element("canvas", { class: "st-crisp" }), { class: "st-over st-paint", tabindex: 0, role: "application", "aria-roledescription": "label map to paint on" });
-  const streets = generators.map(() => marked(element("canvas", { class: "st-crisp", role: "img" })));
+  const streets = generators.map(({ name }) => marked(element("canvas", { class: "st-crisp", role: "img", "aria-label": `Street drawn by ${name}` })));
   const table = readTable(classes, colors, generators.map(({ name }) => name));
   const numbers = tiles([...generators.map(({ name }) => `Read back from ${name}`), "One drawing takes"]);
 
