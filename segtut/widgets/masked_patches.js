@@ -116,7 +116,7 @@ function render({ model, el }) {
   const canvas = element("canvas", { class: "st-crisp" });
   const grid = drawn("svg", { "aria-hidden": "true", preserveAspectRatio: "none" });
   const board = element("div", { class: "st-over st-paint", tabindex: 0, role: "application", "aria-roledescription": "picture to hide patches of" }, canvas, grid);
-  const filled = element("canvas", { class: "st-crisp", role: "img" });
+  const filled = element("canvas", { class: "st-crisp", role: "img", "aria-label": "The street with its hidden patches filled in" });
 
   const showStreet = () => {
     const seen = covered(pixels(), hidden, cover, width, patch);
