@@ -73,43 +73,33 @@ def _masked(model: nn.Module, num_classes: int, loss: nn.Module) -> Objective:
     return Reconstruction(hidden_only=True)
 
 
-def _translation(
-    model: nn.Module,
-    num_classes: int,
-    loss: nn.Module,
-    width: int = 32,
-    layers: int = 2,
-    norm: DiscriminatorNorm = "batch",
-    **options: Any,
-) -> Objective:
-    return Translation(
-        PatchDiscriminator(num_classes + 3, width, layers, norm), num_classes, **options
-    )
+def _judged(
+    further: int, make: Callable[[nn.Module, int, nn.Module, dict[str, Any]], Objective]
+) -> Callable[..., Objective]:
+    """A builder with a `PatchDiscriminator` of the class maps and of `further` channels."""
+
+    def build_judged(
+        model: nn.Module,
+        num_classes: int,
+        loss: nn.Module,
+        width: int = 32,
+        layers: int = 2,
+        norm: DiscriminatorNorm = "batch",
+        **options: Any,
+    ) -> Objective:
+        discriminator = PatchDiscriminator(num_classes + further, width, layers, norm)
+        return make(discriminator, num_classes, loss, options)
+
+    return build_judged
 
 
-def _adversarial(
-    model: nn.Module,
-    num_classes: int,
-    loss: nn.Module,
-    width: int = 32,
-    layers: int = 2,
-    norm: DiscriminatorNorm = "batch",
-    **options: Any,
-) -> Objective:
-    discriminator = PatchDiscriminator(num_classes + 3, width, layers, norm)
-    return AdversarialSegmentation(loss, discriminator, **options)
-
-
-def _semi_adversarial(
-    model: nn.Module,
-    num_classes: int,
-    loss: nn.Module,
-    width: int = 32,
-    layers: int = 2,
-    norm: DiscriminatorNorm = "batch",
-    **options: Any,
-) -> Objective:
-    return SemiAdversarial(loss, PatchDiscriminator(num_classes, width, layers, norm), **options)
+_translation = _judged(3, lambda d, classes, loss, options: Translation(d, classes, **options))
+_adversarial = _judged(
+    3, lambda d, classes, loss, options: AdversarialSegmentation(loss, d, **options)
+)
+_semi_adversarial = _judged(
+    0, lambda d, classes, loss, options: SemiAdversarial(loss, d, **options)
+)
 
 
 def _mean_teacher(model: nn.Module, num_classes: int, loss: nn.Module, **options: Any) -> Objective:
