@@ -12,10 +12,10 @@ from typing import Any, get_args
 
 import torch
 
-from segtut import checkpoints, inference, objectives, results, training
-from segtut.data import InMemory, PartlyLabeled, PictureFolder, Redrawn, Subset, doctor
+from segtut import checkpoints, inference, objectives, results, scoring, training
+from segtut.data import InMemory, PartlyLabeled, PictureFolder, Subset, doctor
 from segtut.data.dataset import SegmentationDataset
-from segtut.objectives import Objective, one_hot
+from segtut.objectives import Objective
 from segtut.precision import Precision
 
 DATA_VARIABLE = "SEGTUT_DATA"
@@ -24,8 +24,9 @@ INTERRUPTED = 130
 
 DATA_HELP = (
     "a folder with CamVid, PASCAL VOC, facades, or your own images/ and masks/; or the name of "
-    f"such a folder below ${DATA_VARIABLE}; or `streets`, which is drawn and needs no files, or "
-    "`streets:2000` for so many scenes to train on instead of 400"
+    f"such a folder below ${DATA_VARIABLE}; or `streets`, which is drawn and needs no files, with "
+    "options such as `streets:2000,size=192x256,classes=4,weather=fog,crowding=2,seed=1`, where "
+    "2000 is the number of scenes to train on instead of 400"
 )
 
 
@@ -130,9 +131,9 @@ def open_data(data: str) -> dict[str, SegmentationDataset]:
 
     Raises ``FileNotFoundError`` where there is no such folder, saying where it was looked for.
     """
-    name, _, scenes = data.partition(":")
+    name, _, options = data.partition(":")
     if name == "streets":
-        return _streets(_count(scenes) if scenes else 400)
+        return _streets(options)
     folder = Path(data)
     if not folder.exists() and os.environ.get(DATA_VARIABLE):
         folder = Path(os.environ[DATA_VARIABLE]) / data
@@ -144,20 +145,49 @@ def open_data(data: str) -> dict[str, SegmentationDataset]:
     return doctor.open_folder(folder)
 
 
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise ValueError(f"`streets:{text}`: expected a number of scenes, as in `streets:2000`")
-    return int(text)
-
-
-def _streets(scenes: int) -> dict[str, SegmentationDataset]:
+def _streets(text: str) -> dict[str, SegmentationDataset]:
+    """The splits of Streets with the options of `streets:OPTIONS`."""
     from segtut.data.streets import Streets
 
+    scenes, options = 400, {}
+    for part in text.split(",") if text else []:
+        name, equals, value = part.partition("=")
+        try:
+            if equals:
+                options[name] = _STREETS_OPTIONS[name](value)
+            else:
+                scenes = _count(part)
+        except (KeyError, ValueError) as error:
+            raise ValueError(
+                f"`streets:{text}`: {part!r} is not understood, expected a number of scenes, or "
+                f"{', '.join(_STREETS_OPTIONS)} with a value, as in `streets:2000,size=192x256`"
+            ) from error
     return {
-        "train": Streets("train", n=scenes),
-        "val": Streets("val", n=100),
-        "test": Streets("test", n=200),
+        "train": Streets("train", n=scenes, **options),
+        "val": Streets("val", n=100, **options),
+        "test": Streets("test", n=200, **options),
     }
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
+def _size(text: str) -> tuple[int, int]:
+    height, _, width = text.partition("x")
+    return int(height), int(width)
+
+
+_STREETS_OPTIONS: dict[str, Callable[[str], Any]] = {
+    "size": _size,
+    "classes": int,
+    "weather": str,
+    "crowding": float,
+    "seed": int,
+}
 
 
 def _names(text: str | None) -> tuple[str, ...] | None:
@@ -242,6 +272,14 @@ def _add_train(commands: Any) -> None:
     train.add_argument("--color", type=float, default=0.3, help="strength of the color jitter")
     _add_views(train)
     train.add_argument("--score", help="class names that the mean IoU averages over")
+    train.add_argument(
+        "--also-score",
+        action="append",
+        default=[],
+        metavar="NAME=DATA",
+        help="further data of the same classes to score on when training is over, each under a "
+        "name of your own; may be repeated",
+    )
     train.add_argument("--validate-every", type=int, help="steps between scores on the val split")
     train.add_argument("--output", type=Path, help="folder to write (default: runs/NAME of record)")
     train.add_argument("--resume", action="store_true", help="continue the run in --output")
@@ -281,6 +319,11 @@ def _add_objective(train: argparse.ArgumentParser) -> None:
     )
     train.add_argument(
         "--initial", type=Path, help="model.safetensors whose encoder the network begins with"
+    )
+    train.add_argument(
+        "--teacher",
+        type=Path,
+        help="model.safetensors of the network that --objective distillation learns from",
     )
     train.add_argument(
         "--judge",
@@ -333,6 +376,8 @@ def _train(options: argparse.Namespace) -> int:
         raise ValueError(f"--validate-every needs a split val; the data have {', '.join(splits)}")
     model_file, checkpoint = _output_files(options)
     score = _scoring(options, train_set, test_set)
+    also = _also_scored(options, train_set)
+    teacher = _teacher(options, train_set)
     train_set = _labeled(options, train_set)
     description = _description(options, train_set)
     torch.manual_seed(options.seed)
@@ -346,7 +391,7 @@ def _train(options: argparse.Namespace) -> int:
         transfer_encoder(checkpoints.load_model(options.initial)[0], model)
     decoded = InMemory(train_set, options.shorter)
     crop = tuple(options.crop) if options.crop else decoded.smallest_size()
-    objective = _objective(options, model, decoded)
+    objective = _objective(options, model, decoded, teacher)
     _require_writable(options.output)
     history = training.fit(
         model,
@@ -372,11 +417,16 @@ def _train(options: argparse.Namespace) -> int:
     if is_main:
         checkpoints.save_model(model_file, model, description)
     summary = score(model)
+    further = {name: _segmentation_scores(options, dataset)(model) for name, dataset in also}
     if is_main:
         _print_scores(summary)
+        for name, scores in further.items():
+            print(f"{name + ': mean iou':28s} {scores['mean_iou']:.4f}")
         print(f"{count_parameters(model):,} parameters, {history.seconds:.0f} s, {model_file}")
         if options.record:
             record = _record(options, model, train_set, test_set, history, summary)
+            if further:
+                record["also"] = further
             path = Path("book/results") / f"{options.record}.json"
             results.write(path, record)
             print(path)
@@ -449,22 +499,23 @@ def _scoring(
     if (options.model == "label_to_image") != (options.objective == "translation"):
         raise ValueError("--objective translation and --model label_to_image go together")
     if pictures:
-        return lambda model: _reconstruction_scores(model, test_set, options)
-    judge: torch.nn.Module | None = None
-    if options.judge:
-        judge, described = checkpoints.load_model(options.judge)
-        if described.classes != test_set.classes:
-            raise ValueError(
-                f"{options.judge} was trained on the classes {', '.join(described.classes)}; "
-                f"the data have {', '.join(test_set.classes)}"
-            )
+        return lambda model: scoring.reconstruction(model, test_set, options.shorter)
+    judge = _trained_on(options.judge, test_set) if options.judge else None
     if options.model == "label_to_image":
-        return lambda model: _translation_scores(model, judge, test_set, options)
+        return lambda model: scoring.translation(
+            model, judge, test_set, options.shorter, options.device
+        )
+    return _segmentation_scores(options, test_set)
+
+
+def _segmentation_scores(
+    options: argparse.Namespace, dataset: SegmentationDataset
+) -> Callable[[torch.nn.Module], dict[str, Any]]:
     scored = _names(options.score)
-    _require_classes(scored, test_set.classes)
+    _require_classes(scored, dataset.classes)
     return lambda model: training.evaluate(
         model,
-        test_set,
+        dataset,
         shorter=options.shorter,
         flip=options.flip,
         scales=options.test_scales,
@@ -473,47 +524,46 @@ def _scoring(
     ).summary(scored)
 
 
-def _reconstruction_scores(
-    model: torch.nn.Module, test_set: SegmentationDataset, options: argparse.Namespace
-) -> dict[str, Any]:
-    """Squared and absolute error of what comes back, means over all numbers of all pictures."""
-    test = InMemory(test_set, options.shorter)
-    device = next(model.parameters()).device
-    errors = torch.zeros(2, dtype=torch.float64)
-    with inference.evaluating(model), torch.inference_mode():
-        for index in range(len(test)):
-            image = training.to_network(test[index][0].as_subclass(torch.Tensor)[None], device)
-            difference = (model(image) - image).double()
-            errors += torch.stack((difference.square().mean(), difference.abs().mean())).cpu()
-    squared, absolute = (errors / len(test)).tolist()
-    return {"mean_squared_error": squared, "mean_absolute_error": absolute}
+def _also_scored(
+    options: argparse.Namespace, train_set: SegmentationDataset
+) -> list[tuple[str, SegmentationDataset]]:
+    """What `--also-score` names: the split of each that `evaluate` would score."""
+    if options.also_score and options.objective in (*_FROM_PICTURES, "translation"):
+        raise ValueError(f"--also-score does not go with --objective {options.objective}")
+    further = []
+    for pair in options.also_score:
+        name, equals, data = pair.partition("=")
+        if not (name and equals and data):
+            raise ValueError(
+                f"--also-score {pair!r} is not NAME=DATA, as in fog=streets:weather=fog"
+            )
+        splits = open_data(data)
+        dataset = splits[_split_to_score(splits)]
+        if dataset.classes != train_set.classes:
+            raise ValueError(
+                f"--also-score {pair}: the classes are {', '.join(dataset.classes)}; those to "
+                f"train on are {', '.join(train_set.classes)}"
+            )
+        further.append((name, dataset))
+    return further
 
 
-def _translation_scores(
-    model: torch.nn.Module,
-    judge: torch.nn.Module | None,
-    test_set: SegmentationDataset,
-    options: argparse.Namespace,
-) -> dict[str, Any]:
-    """How far the drawn pictures are from the real ones, and what a fixed network reads in them."""
-    device = next(model.parameters()).device
-    test = InMemory(test_set, options.shorter)
+def _teacher(options: argparse.Namespace, train_set: SegmentationDataset) -> torch.nn.Module | None:
+    """The network of `--teacher`, which distillation needs and nothing else takes."""
+    if (options.teacher is not None) != (options.objective == "distillation"):
+        raise ValueError("--objective distillation and --teacher FILE go together")
+    return options.teacher and _trained_on(options.teacher, train_set)
 
-    def draw(image: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        picture: torch.Tensor = model(one_hot(target[None].to(device), test.num_classes))[0]
-        return picture.cpu()
 
-    with inference.evaluating(model), torch.inference_mode():
-        drawn = InMemory(Redrawn(test, draw))
-    differences = [
-        (drawn[index][0].double() - test[index][0].double()).abs().mean() / 255
-        for index in range(len(test))
-    ]
-    scores: dict[str, Any] = {"mean_absolute_error": float(torch.stack(differences).mean())}
-    if judge is not None:
-        scores |= training.evaluate(judge, drawn, device=options.device).summary()
-        scores["real"] = training.evaluate(judge, test, device=options.device).summary()
-    return scores
+def _trained_on(file: Path, dataset: SegmentationDataset) -> torch.nn.Module:
+    """A trained network; raises ValueError if its classes are not those of the data."""
+    model, description = checkpoints.load_model(file)
+    if description.classes != dataset.classes:
+        raise ValueError(
+            f"{file} was trained on the classes {', '.join(description.classes)}; "
+            f"the data have {', '.join(dataset.classes)}"
+        )
+    return model
 
 
 def _plan(options: argparse.Namespace) -> training.Plan:
@@ -607,9 +657,14 @@ def _loss(options: argparse.Namespace, dataset: SegmentationDataset) -> torch.nn
 
 
 def _objective(
-    options: argparse.Namespace, model: torch.nn.Module, dataset: SegmentationDataset
+    options: argparse.Namespace,
+    model: torch.nn.Module,
+    dataset: SegmentationDataset,
+    teacher: torch.nn.Module | None,
 ) -> Objective:
     chosen = _options("--objective-option", options.objective_option)
+    if teacher is not None:
+        chosen["teacher"] = teacher
     loss = _loss(options, dataset)
     return objectives.build(options.objective, model, dataset.num_classes, loss, **chosen)
 

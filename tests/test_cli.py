@@ -20,7 +20,7 @@ from PIL import Image
 
 from segtut import checkpoints, inference, training
 from segtut.cli import main, open_data
-from segtut.data import InMemory
+from segtut.data import InMemory, Streets
 from segtut.data.dataset import VOID, read_image
 from tests.blocks import Blocks, write_folder
 
@@ -214,10 +214,29 @@ def test_mistakes_of_training_are_told_in_one_line(
     assert not list(output.glob("*"))
 
 
-@pytest.mark.parametrize("scenes", ["0", "many", "-3"])
-def test_number_of_streets_is_a_number(scenes: str, capsys: pytest.CaptureFixture[str]) -> None:
-    line = complaint(capsys, "train", "--data", f"streets:{scenes}", "--steps", "1")
-    assert f"`streets:{scenes}`: expected a number of scenes" in line
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("0", "0"),
+        ("many", "many"),
+        ("-3", "-3"),
+        ("2000,size=96", "size=96"),
+        ("fog=1", "fog=1"),
+        ("crowding=", "crowding="),
+    ],
+)
+def test_options_of_streets_that_make_no_sense(
+    text: str, part: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = complaint(capsys, "train", "--data", f"streets:{text}", "--steps", "1")
+    assert f"`streets:{text}`: {part!r} is not understood, expected a number of scenes" in line
+
+
+def test_options_of_streets_reach_the_drawing() -> None:
+    splits = open_data("streets:7,size=32x48,classes=4,weather=fog,crowding=2,seed=3")
+    expected = Streets("train", 7, (32, 48), 4, "fog", seed=3, crowding=2)
+    assert splits["train"].fingerprint() == expected.fingerprint()
+    assert splits["test"].num_classes == 4
 
 
 def test_as_many_streets_as_asked_for() -> None:
@@ -417,6 +436,67 @@ def test_record_is_complete(
     assert (tmp_path / "runs" / "a-run" / "model.safetensors").exists()
     # A run into its default folder may be repeated.
     run(capsys, "train", *arguments, "--record", "a-run")
+
+
+def small_streets(*arguments: str) -> list[str]:
+    model = ["--model", "unet", "--option", "depth=2", "--option", "width=4"]
+    plan = ["--steps", "1", "--batch-size", "2"]
+    return ["train", "--data", "streets:2,size=16x16", *model, *plan, *arguments]
+
+
+def test_network_is_scored_on_further_data_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = {"same": "streets:size=16x16", "empty": "streets:size=16x16,crowding=0"}
+    further = [part for pair in data.items() for part in ("--also-score", "=".join(pair))]
+    out = run(capsys, *small_streets(*further, "--record", "r"))
+    record = json.loads(Path("book/results/r.json").read_text())
+    assert record["also"]["same"] == record["scores"] != record["also"]["empty"]
+    model = "runs/r/model.safetensors"
+    run(capsys, "evaluate", model, "--data", data["empty"], "--json", "empty.json")
+    evaluated = json.loads(Path("empty.json").read_text())
+    assert evaluated["mean_iou"] == pytest.approx(record["also"]["empty"]["mean_iou"], abs=1e-9)
+    assert re.search(rf"empty: mean iou +{evaluated['mean_iou']:.4f}", out)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--also-score", "fog"], "'fog' is not NAME=DATA"),
+        (["--also-score", "few=streets:classes=2"], "the classes are background, traffic"),
+        (["--also-score", "x=nowhere"], "no data at 'nowhere'"),
+        (["--objective", "distillation"], "--objective distillation and --teacher FILE go"),
+        (["--teacher", "model.safetensors"], "--objective distillation and --teacher FILE go"),
+        (
+            ["--objective", "copy_paste", "--objective-option", "classes=[8]"],
+            "classes=[8] are to be pasted, expected at least one of 0 to 7",
+        ),
+    ],
+)
+def test_mistakes_of_further_options(
+    arguments: list[str],
+    text: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("segtut.training.fit", no_training)
+    assert text in complaint(capsys, *small_streets(*arguments))
+
+
+def test_network_learns_from_a_teacher(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run(capsys, *small_streets("--output", "teacher"))
+    taught = ("--objective", "distillation", "--teacher", "teacher/model.safetensors")
+    run(capsys, *small_streets(*taught, "--output", "student"))
+    assert Path("student/model.safetensors").exists()
+    few = small_streets(*taught)
+    few[2] = "streets:2,size=16x16,classes=2"
+    assert "was trained on the classes sky" in complaint(capsys, *few)
 
 
 def record_of(

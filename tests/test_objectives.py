@@ -27,7 +27,9 @@ from segtut.models import (
 )
 from segtut.objectives import (
     AdversarialSegmentation,
+    CopyPaste,
     CutMix,
+    Distillation,
     Generation,
     MeanTeacher,
     Noise,
@@ -38,6 +40,7 @@ from segtut.objectives import (
     Supervised,
     Translation,
     VariationalBound,
+    copy_paste,
     cutmix,
     discriminator_loss,
     generator_loss,
@@ -628,7 +631,8 @@ def test_every_name_builds_an_objective_that_trains(name: str) -> None:
         model = MaskedAutoencoder(**SMALL)
     elif name == "translation":
         model = LabelToImage(3, **SMALL)
-    goal = objectives.build(name, model, 3, AbsoluteErrorLoss())
+    needed = {"copy_paste": {"classes": [2]}, "distillation": {"teacher": small_unet("batch")}}
+    goal = objectives.build(name, model, 3, AbsoluteErrorLoss(), **needed.get(name, {}))
     history = fit(model, PartlyLabeled(Blocks(), [0, 1]), Plan(3, 4), objective=goal, **QUIET)
     assert all(math.isfinite(loss) for loss in history.loss)
 
@@ -641,6 +645,108 @@ def test_unknown_names_and_options_are_answered_with_those_that_exist() -> None:
         objectives.build("mean_teacher", model, 3, loss, weigth=1.0)
     with pytest.raises(ValueError, match="options are: none"):
         objectives.build("supervised", model, 3, loss, weight=1.0)
+    with pytest.raises(ValueError, match="'copy_paste' needs the option classes"):
+        objectives.build("copy_paste", model, 3, loss)
     goal = objectives.build("adversarial", model, 3, loss, weight=0.3, width=8, layers=1)
     assert isinstance(goal, AdversarialSegmentation)
     assert goal.weight == 0.3
+
+
+# distillation and copy-paste
+
+
+def test_distillation_by_hand() -> None:
+    """Two classes, T = 2: KL of softmax([1, 0]) against softmax([0, 0]), times 4, void left out."""
+    student, teacher = torch.zeros(1, 2, 1, 2), torch.zeros(1, 2, 1, 2)
+    teacher[0, :, 0, 0] = torch.tensor([2.0, 0.0])
+    teacher[0, :, 0, 1] = 50.0 * torch.tensor([1.0, 0.0])
+    target = torch.tensor([[[0, VOID]]])
+    goal = Distillation(None, _Constant(teacher), temperature=2.0, weight=0.25)
+    p = math.exp(1) / (1 + math.exp(1))
+    divergence = p * math.log(2 * p) + (1 - p) * math.log(2 * (1 - p))
+    loss = goal(_Constant(student), torch.zeros(1, 3, 1, 2), target)
+    assert float(loss) == pytest.approx(0.75 * math.log(2) + 0.25 * 4 * divergence, rel=1e-5)
+
+
+def test_distillation_of_equal_networks_moves_nothing() -> None:
+    logits = torch.randn(2, 3, 4, 4, requires_grad=True)
+    goal = Distillation(None, _Constant(logits.detach()), weight=1.0)
+    loss = goal(_Constant(logits), torch.zeros(2, 3, 4, 4), torch.zeros(2, 4, 4, dtype=torch.long))
+    (gradient,) = torch.autograd.grad(loss, logits)
+    assert float(loss.detach()) == pytest.approx(0, abs=1e-6)
+    assert gradient.abs().max() < 1e-6
+
+
+def test_teacher_is_a_copy_that_is_not_trained() -> None:
+    teacher = torch.nn.Conv2d(3, 2, 1)
+    goal = Distillation(None, teacher)
+    assert not any(p.requires_grad for p in goal.teacher.parameters())
+    assert all(p.requires_grad for p in teacher.parameters())
+    assert not goal.teacher.training
+
+
+def test_teacher_of_other_classes_is_refused() -> None:
+    goal = Distillation(None, torch.nn.Conv2d(3, 2, 1))
+    with pytest.raises(ValueError, match="both need the same classes"):
+        goal(torch.nn.Conv2d(3, 4, 1), torch.zeros(1, 3, 2, 2), torch.zeros(1, 2, 2).long())
+
+
+@pytest.mark.parametrize("options", [{"temperature": 0.0}, {"weight": 1.5}])
+def test_distillation_out_of_range(options: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=r"temperature=.* must be above 0"):
+        Distillation(None, torch.nn.Identity(), **options)
+
+
+def test_copy_paste_by_hand() -> None:
+    images = torch.arange(2.0).view(2, 1, 1, 1).expand(2, 1, 1, 4).clone()
+    target = torch.tensor([[[0, 1, VOID, 2]], [[3, 3, 3, VOID]]])
+    mixed, labels = copy_paste(images, target, torch.tensor([1, 2]))
+    assert images[:, 0, 0].tolist() == [[0, 0, 0, 0], [1, 1, 1, 1]]
+    assert mixed[:, 0, 0].tolist() == [[0, 0, 0, 0], [1, 0, 1, 0]]
+    assert labels[:, 0].tolist() == [[0, 1, VOID, 2], [3, 1, 3, 2]]
+
+
+def test_copy_paste_reaches_the_given_share() -> None:
+    images = torch.arange(400.0).view(400, 1, 1, 1)
+    target = torch.zeros(400, 1, 1, dtype=torch.long)
+    generator = torch.Generator().manual_seed(0)
+    mixed, _ = copy_paste(images, target, torch.tensor([0]), 0.25, generator)
+    assert 0.2 < (mixed != images).float().mean() < 0.3
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"classes": []}, r"classes=\[\] are to be pasted"),
+        ({"classes": [4], "num_classes": 4}, "at least one of 0 to 3"),
+        ({"classes": [1], "share": 2.0}, "share=2.0 must lie in 0 to 1"),
+    ],
+)
+def test_copy_paste_out_of_range(options: dict[str, Any], text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        CopyPaste(None, **options)
+
+
+def test_copy_paste_trains_on_what_it_pasted() -> None:
+    """The loss of a network that is right on the pasted pictures, and wrong on the bare ones."""
+    torch.manual_seed(0)
+    target = torch.randint(0, 3, (4, 8, 8))
+    images = target.unsqueeze(1).float()
+
+    def right(pictures: torch.Tensor) -> torch.Tensor:
+        return 100 * one_hot(pictures[:, 0].long(), 3)
+
+    goal = CopyPaste(None, classes=[1], share=1.0)
+    assert float(goal(right, images, target)) == pytest.approx(0, abs=1e-6)
+    assert not torch.equal(copy_paste(images, target, torch.tensor([1]))[0], images)
+
+
+class _Constant(torch.nn.Module):
+    """Gives the same logits for any picture."""
+
+    def __init__(self, logits: torch.Tensor) -> None:
+        super().__init__()
+        self.logits = logits
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.logits

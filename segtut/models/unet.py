@@ -20,6 +20,7 @@ from segtut.models.normalize import Normalize
 
 Norm = Literal["batch", "group", "none"]
 Upsampling = Literal["nearest", "bilinear", "transposed"]
+Convolution = Literal["full", "separable"]
 
 
 class UNet(nn.Module):
@@ -42,6 +43,8 @@ class UNet(nn.Module):
             encoder-decoder, not a U-Net.
         dropout: probability of dropping a channel at the end of the contracting path
             (section 3.1 of the paper puts dropout there).
+        convolution: "separable" splits each 3x3 convolution but the first into one 3x3 filter a
+            channel and a 1x1 convolution between channels (Chollet 2017, "Xception").
 
     Raises:
         ValueError: an argument is out of its range.
@@ -58,19 +61,21 @@ class UNet(nn.Module):
         stem_stride: int = 1,
         skips: bool = True,
         dropout: float = 0.0,
+        convolution: Convolution = "full",
     ) -> None:
         super().__init__()
         require_positive("UNet", num_classes=num_classes, width=width, depth=depth)
         require_choice("UNet", "norm", norm, get_args(Norm))
         require_choice("UNet", "upsample", upsample, get_args(Upsampling))
         require_choice("UNet", "stem_stride", stem_stride, (1, 2))
+        require_choice("UNet", "convolution", convolution, get_args(Convolution))
         if max_width is not None:
             require_positive("UNet", max_width=max_width)
         channels = level_channels(width, depth, max_width)
         self.stem_stride = stem_stride
         self.normalize = Normalize()
-        self.encoder = Encoder(channels, norm, stem_stride, dropout)
-        self.decoder = Decoder(channels, norm, upsample, skips)
+        self.encoder = Encoder(channels, norm, stem_stride, dropout, convolution=convolution)
+        self.decoder = Decoder(channels, norm, upsample, skips, convolution)
         self.head = nn.Conv2d(channels[0], num_classes, kernel_size=1)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -95,12 +100,15 @@ class Encoder(nn.Module):
         stride: int = 1,
         dropout: float = 0.0,
         in_channels: int = 3,
+        convolution: Convolution = "full",
     ) -> None:
         super().__init__()
         self.stride = stride
         inputs = (in_channels, *channels[:-1])
         self.levels = nn.ModuleList(
-            double_convolution(before, after, norm, stride if level == 0 else 1)
+            double_convolution(
+                before, after, norm, stride if level == 0 else 1, convolution=convolution
+            )
             for level, (before, after) in enumerate(zip(inputs, channels, strict=True))
         )
         # ceil_mode keeps the last row and column of odd sizes, and keeps 1x1 images alive.
@@ -128,6 +136,7 @@ class Decoder(nn.Module):
         norm: Norm = "batch",
         upsample: Upsampling = "nearest",
         skips: bool = True,
+        convolution: Convolution = "full",
     ) -> None:
         super().__init__()
         self.skips = skips
@@ -135,7 +144,7 @@ class Decoder(nn.Module):
         pairs = [(channels[i + 1], channels[i]) for i in reversed(range(len(channels) - 1))]
         self.upsamplings = nn.ModuleList(_doubling(coarse, upsample) for coarse, _ in pairs)
         self.levels = nn.ModuleList(
-            double_convolution(coarse + (fine if skips else 0), fine, norm)
+            double_convolution(coarse + (fine if skips else 0), fine, norm, convolution=convolution)
             for coarse, fine in pairs
         )
 
@@ -156,36 +165,47 @@ def double_convolution(
     norm: Norm = "batch",
     stride: int = 1,
     dilation: int = 1,
+    convolution: Convolution = "full",
 ) -> nn.Sequential:
     """Two 3x3 convolutions of one size, each with its normalization and ReLU.
 
     (N, in_channels, H, W) to (N, out_channels, ceil(H / stride), ceil(W / stride)).
     """
     return nn.Sequential(
-        *_convolution(in_channels, out_channels, norm, stride, dilation),
-        *_convolution(out_channels, out_channels, norm, 1, dilation),
+        *_convolution(in_channels, out_channels, norm, stride, dilation, convolution),
+        *_convolution(out_channels, out_channels, norm, 1, dilation, convolution),
     )
 
 
 def _convolution(
-    in_channels: int, out_channels: int, norm: Norm, stride: int, dilation: int
+    in_channels: int,
+    out_channels: int,
+    norm: Norm,
+    stride: int,
+    dilation: int,
+    convolution: Convolution,
 ) -> list[nn.Module]:
-    convolution = nn.Conv2d(
+    # The colors of a picture are too few to be filtered one by one: the first layer stays full.
+    separable = convolution == "separable" and in_channels > 3
+    filters = nn.Conv2d(
         in_channels,
-        out_channels,
+        in_channels if separable else out_channels,
         kernel_size=3,
         stride=stride,
         padding=dilation,
         dilation=dilation,
+        groups=in_channels if separable else 1,
         # A normalization subtracts the mean, and with it any bias: computing one would be wasted.
-        bias=norm == "none",
+        bias=norm == "none" and not separable,
     )
-    if norm == "none":
-        return [convolution, nn.ReLU(inplace=True)]
+    layers: list[nn.Module] = [filters]
+    if separable:
+        layers.append(nn.Conv2d(in_channels, out_channels, kernel_size=1, bias=norm == "none"))
     if norm == "batch":
-        return [convolution, nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True)]
-    groups = math.gcd(8, out_channels)
-    return [convolution, nn.GroupNorm(groups, out_channels), nn.ReLU(inplace=True)]
+        layers.append(nn.BatchNorm2d(out_channels))
+    elif norm == "group":
+        layers.append(nn.GroupNorm(math.gcd(8, out_channels), out_channels))
+    return [*layers, nn.ReLU(inplace=True)]
 
 
 def _doubling(channels: int, upsample: Upsampling) -> nn.Module:

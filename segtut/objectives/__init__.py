@@ -21,6 +21,8 @@ from segtut.objectives.adversarial import (
     r1_penalty,
 )
 from segtut.objectives.base import Objective, Supervised, one_hot
+from segtut.objectives.copy_paste import CopyPaste, copy_paste
+from segtut.objectives.distillation import Distillation
 from segtut.objectives.reconstruction import (
     Noise,
     Patches,
@@ -33,7 +35,9 @@ from segtut.objectives.semi_supervised import CutMix, MeanTeacher, cutmix, recta
 __all__ = [
     "AdversarialSegmentation",
     "Adversary",
+    "CopyPaste",
     "CutMix",
+    "Distillation",
     "GanLoss",
     "Generation",
     "MeanTeacher",
@@ -47,6 +51,7 @@ __all__ = [
     "VariationalBound",
     "available",
     "build",
+    "copy_paste",
     "cutmix",
     "discriminator_loss",
     "generator_loss",
@@ -110,6 +115,14 @@ def _cutmix(model: nn.Module, num_classes: int, loss: nn.Module, **options: Any)
     return CutMix(loss, model, **options)
 
 
+def _copy_paste(model: nn.Module, num_classes: int, loss: nn.Module, **options: Any) -> Objective:
+    return CopyPaste(loss, num_classes=num_classes, **options)
+
+
+def _distillation(model: nn.Module, num_classes: int, loss: nn.Module, **options: Any) -> Objective:
+    return Distillation(loss, **options)
+
+
 _BUILDERS: dict[str, tuple[Callable[..., Objective], type[Objective] | None]] = {
     "supervised": (_supervised, None),
     "autoencoder": (_autoencoder, None),
@@ -120,6 +133,8 @@ _BUILDERS: dict[str, tuple[Callable[..., Objective], type[Objective] | None]] = 
     "semi_adversarial": (_semi_adversarial, SemiAdversarial),
     "mean_teacher": (_mean_teacher, MeanTeacher),
     "cutmix": (_cutmix, CutMix),
+    "copy_paste": (_copy_paste, CopyPaste),
+    "distillation": (_distillation, Distillation),
 }
 _GIVEN = {"self", "model", "num_classes", "loss", "discriminator", "options"}
 
@@ -142,20 +157,23 @@ def build(
         options: of the objective, and `width`, `layers` and `norm` of its `PatchDiscriminator`.
 
     Raises:
-        ValueError: the name or an option is unknown, with the choices, or an option is out of its
-            range.
+        ValueError: the name or an option is unknown, with the choices; an option is missing that
+            the objective cannot do without; or one is out of its range.
     """
     if name not in _BUILDERS:
         raise ValueError(f"Unknown objective {name!r}; choose one of {', '.join(available())}.")
     builder, kind = _BUILDERS[name]
-    choices = set(inspect.signature(builder).parameters)
+    parameters = dict(inspect.signature(builder).parameters)
     if kind is not None:
-        choices |= set(inspect.signature(kind).parameters)
-    choices -= _GIVEN
+        parameters |= inspect.signature(kind).parameters
+    choices = parameters.keys() - _GIVEN
     unknown = sorted(options.keys() - choices)
     if unknown:
         raise ValueError(
             f"Objective {name!r} has no option {', '.join(unknown)}; "
             f"its options are: {', '.join(sorted(choices)) or 'none'}."
         )
+    needed = {name for name in choices if parameters[name].default is inspect.Parameter.empty}
+    if missing := sorted(needed - options.keys()):
+        raise ValueError(f"Objective {name!r} needs the option {', '.join(missing)}.")
     return builder(model, num_classes, loss, **options)

@@ -1,9 +1,10 @@
 import pytest
 import torch
+from torch import nn
 from torch.nn.functional import interpolate
 
 from segtut.models import UNet, count_parameters
-from segtut.models.unet import Decoder, Encoder
+from segtut.models.unet import Decoder, Encoder, Norm, double_convolution
 
 
 def random(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -158,3 +159,27 @@ def test_dropout_drops_whole_channels_of_the_coarsest_features_in_training_only(
 def test_wrong_arguments(options: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         UNet(2, **options)
+
+
+def test_separable_convolution_counts_and_connections() -> None:
+    """64 to 64 channels: 9 * 64 + 64 * 64 weights instead of 9 * 64 * 64; the first stays full."""
+    full, thin = (double_convolution(64, 64, convolution=kind) for kind in ("full", "separable"))
+    assert count(full, ndim=4) == 2 * 9 * 64 * 64
+    assert count(thin, ndim=4) == 2 * (9 * 64 + 64 * 64)
+    first = next(m for m in UNet(8, convolution="separable").modules() if isinstance(m, nn.Conv2d))
+    assert (first.in_channels, first.out_channels, first.groups) == (3, 16, 1)
+    with pytest.raises(ValueError, match="convolution='thin'"):
+        UNet(8, convolution="thin")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("norm", ["batch", "group", "none"])
+def test_separable_unet_keeps_the_size_and_has_no_idle_bias(norm: Norm) -> None:
+    network = UNet(8, width=8, depth=3, norm=norm, convolution="separable")
+    assert network(torch.rand(2, 3, 21, 30)).shape == (2, 8, 21, 30)
+    depthwise = [m for m in network.modules() if isinstance(m, nn.Conv2d) and m.groups > 1]
+    assert len(depthwise) == 2 * 5 - 1
+    assert all(m.groups == m.in_channels and m.bias is None for m in depthwise)
+
+
+def count(module: nn.Module, ndim: int) -> int:
+    return sum(p.numel() for p in module.parameters() if p.ndim == ndim)
