@@ -217,6 +217,28 @@ def test_figure_answers_without_a_kernel(specimen_page):
 
 
 @on_specimen
+def test_table_is_sorted_by_mouse_and_by_keyboard(specimen_page):
+    page = specimen_page()
+    table = page.locator(".tag_sortable table")
+
+    def column(number):
+        return table.locator(f"tbody td:nth-child({number})").all_inner_texts()
+
+    table.get_by_role("button", name="score").click()
+    assert column(2) == ["76.0 ± 0.4", "9.5 ± 0.1", "–"]
+    table.get_by_role("button", name="score").press("Enter")
+    assert column(2) == ["9.5 ± 0.1", "76.0 ± 0.4", "–"]
+    table.get_by_role("button", name="parameters").press("Space")
+    assert column(3) == ["20,000", "1,000", "90"]
+    sorted_by = table.locator("th[aria-sort]")
+    assert sorted_by.count() == 1
+    assert sorted_by.get_attribute("aria-sort") == "descending"
+    table.get_by_role("button", name="network").click()
+    assert column(1) == ["absent", "deep", "wide"]
+    page.close()
+
+
+@on_specimen
 def test_reads_without_scripts(specimen_page):
     page = specimen_page(java_script_enabled=False)
     assert page.locator("article h1").inner_text().startswith("3.2.1.")
