@@ -84,13 +84,14 @@ def _command(commands: Any, name: str, run: Any, text: str) -> argparse.Argument
 
 
 def _add_data(commands: Any) -> None:
-    data = commands.add_parser("data", help="fetch, check or show a data set")
+    data = commands.add_parser("data", help="fetch, check, convert or show a data set")
     actions = data.add_subparsers(title="actions", required=True, metavar="ACTION")
     fetch = _command(actions, "fetch", _fetch, "Download a data set, check it and unpack it.")
     fetch.add_argument("name", help="voc2012, sbd, camvid, facades or pets")
     fetch.add_argument("--root", type=Path, default=Path("data"), help="folder to put it in")
     check = _command(actions, "check", _check, "Look at a data set and say what is wrong with it.")
     check.add_argument("data", help=DATA_HELP)
+    _add_convert(actions)
     show = _command(actions, "show", _show, "Draw some samples with their label maps.")
     show.add_argument("data", help=DATA_HELP)
     show.add_argument("--split", help="which split (the first one by default)")
@@ -110,6 +111,29 @@ def _check(options: argparse.Namespace) -> int:
     for name, report in reports.items():
         print(f"{name}\n{report}\n")
     return int(any(report.has_errors for report in reports.values()))
+
+
+def _add_convert(actions: Any) -> None:
+    convert = _command(
+        actions, "convert", _convert, "Turn outlines drawn with labelme into images/ and masks/."
+    )
+    convert.add_argument("folder", type=Path, help="labelme's JSON files and their pictures")
+    convert.add_argument("--output", type=Path, required=True, help="new folder to write")
+    convert.add_argument(
+        "--classes",
+        type=Path,
+        help="file with a class a line, class 0 first, as labelme's --labels takes it; a class "
+        "background holds what no outline covers (default: the labels found)",
+    )
+
+
+def _convert(options: argparse.Namespace) -> int:
+    from segtut.data import labelme
+
+    classes = labelme.read_class_names(options.classes) if options.classes else None
+    conversion = labelme.convert(options.folder, options.output, classes)
+    print(conversion)
+    return int(conversion.has_errors)
 
 
 def _show(options: argparse.Namespace) -> int:

@@ -34,7 +34,8 @@ LAYOUTS = """\
     best with a classes.txt: a class a line, "car", or "car 64 0 128" when masks are colored
   PASCAL VOC: JPEGImages/, SegmentationClass/, ImageSets/Segmentation/train.txt
   CamVid: images/, masks/, splits/ or train/, trainannot/, train.txt
-  pairs in one picture, photo left and CMP facade colors right: train/1.jpg"""
+  pairs in one picture, photo left and CMP facade colors right: train/1.jpg
+labelme's JSON files are converted first: segtut data convert FOLDER --output NEW"""
 
 
 def open_folder(path: str | Path) -> dict[str, SegmentationDataset]:
