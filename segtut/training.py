@@ -562,7 +562,7 @@ class Scores:
         """All scores as plain numbers, 0-1, ready for JSON; a class that is absent scores None.
 
         ``scored`` names the classes that ``mean_iou`` and ``boundary_iou`` average over; others
-        still count as errors in the confusion matrix.
+        still count as errors in ``confusion``, pixels with the truth in rows.
         """
         unknown = set(scored or ()) - set(self.classes)
         if unknown:
@@ -574,6 +574,7 @@ class Scores:
             "pixel_accuracy": float(self.confusion.pixel_accuracy()),
             "per_class_iou": _named(self.classes, iou),
             "mean_over": [self.classes[index] for index in keep],
+            "confusion": self.confusion.matrix.tolist(),
         }
         if self.boundary is not None:
             per_class = self.boundary.iou()

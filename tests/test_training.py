@@ -537,7 +537,8 @@ def test_quick_evaluation_counts_the_confusion_alone() -> None:
     scores = evaluate(ColorIsClass(), Blocks(2), quick=True, **CPU)
     assert scores.boundary is None
     assert scores.calibration is None
-    assert set(scores.summary()) == {"mean_iou", "pixel_accuracy", "per_class_iou", "mean_over"}
+    expected = {"mean_iou", "pixel_accuracy", "per_class_iou", "mean_over", "confusion"}
+    assert set(scores.summary()) == expected
 
 
 def test_summary_averages_over_the_named_classes_and_keeps_their_errors() -> None:
@@ -548,6 +549,7 @@ def test_summary_averages_over_the_named_classes_and_keeps_their_errors() -> Non
     assert summary["per_class_iou"] == {"red": 0.5, "green": pytest.approx(2 / 3), "blue": None}
     assert summary["mean_iou"] == pytest.approx(7 / 12)
     assert summary["pixel_accuracy"] == 0.75
+    assert summary["confusion"] == [[1, 0, 0], [1, 2, 0], [0, 0, 0]]
     assert scores.summary(["green"])["mean_iou"] == pytest.approx(2 / 3)
     assert scores.summary(["green"])["mean_over"] == ["green"]
     with pytest.raises(ValueError, match=r"no class named .'violet'"):
