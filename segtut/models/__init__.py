@@ -30,6 +30,7 @@ from segtut.models.geometry import (
 from segtut.models.mlp import PixelMLP
 from segtut.models.normalize import Normalize
 from segtut.models.torchvision_models import NETWORKS, TorchvisionSegmenter
+from segtut.models.transformer import SegFormer
 from segtut.models.unet import UNet
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "PatchDiscriminator",
     "PixelMLP",
     "Reconstructor",
+    "SegFormer",
     "SegNet",
     "TorchvisionSegmenter",
     "UNet",
@@ -88,6 +90,7 @@ _BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "fcn8s": _fcn(8),
     "dilated_fcn": DilatedFCN,
     "segnet": SegNet,
+    "segformer": SegFormer,
     **{name: _torchvision(name) for name in NETWORKS},
 }
 _PICTURE_BUILDERS: dict[str, Callable[..., nn.Module]] = {

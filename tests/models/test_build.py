@@ -18,6 +18,7 @@ LIGHT = (
     "fcn16s",
     "fcn8s",
     "dilated_fcn",
+    "segformer",
     "lraspp_mobilenet_v3_large",
 )
 CLASSES = 5
