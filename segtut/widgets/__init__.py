@@ -18,8 +18,10 @@ from segtut.widgets.label_painter import LabelPainter
 from segtut.widgets.latent_walk import LatentWalk
 from segtut.widgets.live import LiveNetwork
 from segtut.widgets.loss_curves import LossCurves
+from segtut.widgets.mask_doctor import MaskDoctor
 from segtut.widgets.masked_patches import MaskedPatches
 from segtut.widgets.metrics import MetricsPlayground
+from segtut.widgets.photo_labeler import PhotoLabeler
 from segtut.widgets.pooling import PoolingShift
 from segtut.widgets.regions import RegionGrower
 from segtut.widgets.replay import TrainingReplay
@@ -43,9 +45,11 @@ __all__ = [
     "LatentWalk",
     "LiveNetwork",
     "LossCurves",
+    "MaskDoctor",
     "MaskedPatches",
     "MetricsPlayground",
     "NetworkGeometry",
+    "PhotoLabeler",
     "PoolingShift",
     "RegionGrower",
     "TrainingReplay",

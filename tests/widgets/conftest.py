@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from ipywidgets.embed import dependency_state
+from PIL import Image
 from playwright.sync_api import Browser, Page, Route
 from torch import nn
 
@@ -33,9 +35,11 @@ from segtut.widgets import (
     LabelPainter,
     LiveNetwork,
     LossCurves,
+    MaskDoctor,
     MaskedPatches,
     MetricsPlayground,
     NetworkGeometry,
+    PhotoLabeler,
     PoolingShift,
     RegionGrower,
     TrainingReplay,
@@ -186,15 +190,41 @@ def make_label_painter() -> LabelPainter:
     return LabelPainter(generators, segmenter, targets, names=("first", "second"), **COLORS)
 
 
+def make_photo_labeler() -> PhotoLabeler:
+    """A network that has learned nothing, and two pictures to begin with."""
+    torch.manual_seed(0)
+    image, _ = draw_blocks(40, 56)
+    images = torch.stack([image, 255 - image])
+    return PhotoLabeler(UNet(8, width=6, depth=3), images, names=("first", "second"), **COLORS)
+
+
+def make_mask_doctor() -> MaskDoctor:
+    """A street of blocks with a right label map and two wrong ones."""
+    image, target = draw_blocks()
+    labels = target.byte().numpy()
+    right = Image.fromarray(labels)
+    masks = {
+        "right": right,
+        "black and white": Image.fromarray(255 * (labels == 7).astype(np.uint8)),
+        "small": right.resize((64, 48), Image.Resampling.NEAREST),
+    }
+    files = {name: io.BytesIO() for name in masks}
+    for name, mask in masks.items():
+        mask.save(files[name], "PNG")
+    return MaskDoctor(image, {name: file.getvalue() for name, file in files.items()}, **COLORS)
+
+
 FIGURES: dict[str, Callable[[], Figure]] = {
     "activation_map": lambda: read_features(),
     "augmentation": lambda: AugmentationExplorer(*draw_blocks(), **COLORS),
     "geometry": lambda: NetworkGeometry(draw_blocks()[0], **COLORS),
     "replay": lambda: record_training(),
+    "mask_doctor": make_mask_doctor,
     "masked_patches": make_masked_patches,
     "metrics": MetricsPlayground,
     "boundary": lambda: ColorBoundary(draw_blocks()[0][None], draw_blocks()[1][None], **COLORS),
     "autograd": AutogradGraph,
+    "photo_labeler": lambda: make_photo_labeler(),
     "pooling": PoolingShift,
     "upsampling": UpsamplingExplorer,
     "kernel": lambda: KernelEditor(draw_blocks()[0]),
