@@ -46,13 +46,14 @@ class Program:
     """What `export_program` returns, ready to be sent as JSON and bytes.
 
     operations: one dictionary each, in the order they run. "op" is normalize, convolution,
-        transposed, linear, activate, pool, shuffle, nearest, bilinear, reshape, crop or concat;
-        "in" lists the numbers of the maps it reads, "out" is that of the map it writes.
+        transposed, linear, standardize, activate, pool, shuffle, nearest, bilinear, reshape, crop
+        or concat; "in" lists the numbers of the maps it reads, "out" is that of the map it writes.
         Map 0 is the input: images (C, H, W), or a code as K channels of one pixel. Convolution,
         transposed and linear have "channels" (in, out), "relu", and "at": where their weights
         begin, (out, in, K, K), (out, in, 2, 2) and (out, in), and then their biases. A convolution
         has "kernel" and "stride" too. "activate" has "kind" and "slope", the factor of negative
-        numbers; "reshape" has "shape", (C, H, W), or None for one pixel of all numbers.
+        numbers; "standardize" has "relu", "share", and for each channel "mean", "std" and "floor",
+        the least variance; "reshape" has "shape", (C, H, W), or None for one pixel of all numbers.
     weights: all weights and biases, one after the other, float32 or float16.
     """
 
@@ -61,7 +62,9 @@ class Program:
 
 
 def export_program(
-    model: nn.Module, precision: Literal["float32", "float16"] = "float32"
+    model: nn.Module,
+    precision: Literal["float32", "float16"] = "float32",
+    own_statistics: float = 0.0,
 ) -> Program:
     """Write a network down as operations that a page can run, as it is in evaluation mode.
 
@@ -75,6 +78,9 @@ def export_program(
             `PatchDiscriminator`: from images (N, C, H, W) or codes (N, K) to images or to
             numbers. It is left as it was.
         precision: of the weights. float16 halves their size and rounds them to 11 bits.
+        own_statistics: share, 0 to 1, of the picture's own mean and variance in those that its
+            batch normalizations use; the rest are the stored ones. With 1 it is the network in
+            training mode, on a batch of this one picture.
 
     Raises:
         ValueError: the network has more than 150,000 parameters, or does something that is not
@@ -88,11 +94,13 @@ def export_program(
         )
     if precision not in ("float32", "float16"):
         raise ValueError(f"precision={precision!r}; choose 'float32' or 'float16'.")
+    if not 0 <= own_statistics <= 1:
+        raise ValueError(f"own_statistics={own_statistics} is a share, expected 0 to 1.")
     network = copy.deepcopy(model).cpu().double().eval()
     for module in network.modules():
         if parametrize.is_parametrized(module, "weight"):  # a weight divided by its largest gain
             parametrize.remove_parametrizations(module, "weight")
-    writer = _Writer(network)
+    writer = _Writer(network, own_statistics)
     for node in _trace(network).nodes:
         writer.write(node)
     weights = np.concatenate([np.zeros(0), *(part.ravel() for part in writer.weights)])
@@ -139,6 +147,7 @@ class _Writer:
     """Turns the nodes of a traced graph into operations, one after the other."""
 
     network: nn.Module
+    own_statistics: float = 0.0
     operations: list[dict[str, Any]] = field(default_factory=list)
     weights: list[NDArray[np.float64]] = field(default_factory=list)
     values: dict[_Node, Any] = field(default_factory=dict)
@@ -167,7 +176,10 @@ class _Writer:
             return self._learned("linear", module, module.weight, source)
         if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)) and self._ends_in_layer(node):
             self._fold(module)
-            return source
+            if not self.own_statistics:
+                return source
+            if isinstance(module, nn.BatchNorm2d):  # a single code has no spread
+                return self._standardize(module, source)
         if type(module) in _ACTIVATIONS and not self._overwrites(node, module):
             slope = getattr(module, "negative_slope", 0.0)
             return self._activate(node, source, _ACTIVATIONS[type(module)], slope)
@@ -251,6 +263,20 @@ class _Writer:
         weights, bias = self.weights[-2:]
         each = scale.reshape(-1, *[1] * (weights.ndim - 1))
         self.weights[-2:] = [weights * each, bias * scale + shift]
+
+    def _standardize(self, norm: nn.BatchNorm2d, source: int) -> int:
+        """With other statistics after all: folded, a channel has the norm's bias for its mean.
+
+        Its deviation on the data of the stored statistics is the norm's weight, but for `floor`.
+        """
+        assert norm.running_var is not None
+        ones = np.ones(norm.num_features)
+        weight = np.abs(_array(norm.weight)) if norm.affine else ones
+        mean = _array(norm.bias) if norm.affine else 0 * ones
+        floor = norm.eps * weight**2 / (_array(norm.running_var) + norm.eps)
+        columns = {"mean": mean, "std": weight, "floor": floor}
+        lists = {name: column.tolist() for name, column in columns.items()}
+        return self._add("standardize", [source], relu=False, share=self.own_statistics, **lists)
 
     def _activate(self, node: _Node, source: int, kind: str, slope: float) -> int:
         if kind == "relu" and self._ends_in_layer(node):

@@ -1,6 +1,7 @@
 """Interactive figures: each runs in JupyterLab and, without a kernel, in the built page."""
 
 from segtut.widgets.activation_map import ActivationMap
+from segtut.widgets.attention import AttentionExplorer
 from segtut.widgets.augmentation import AugmentationExplorer
 from segtut.widgets.autograd import AutogradGraph
 from segtut.widgets.base import Figure
@@ -26,9 +27,11 @@ from segtut.widgets.pooling import PoolingShift
 from segtut.widgets.regions import RegionGrower
 from segtut.widgets.replay import TrainingReplay
 from segtut.widgets.upsampling import UpsamplingExplorer
+from segtut.widgets.weather_shift import WeatherShift
 
 __all__ = [
     "ActivationMap",
+    "AttentionExplorer",
     "AugmentationExplorer",
     "AutogradGraph",
     "CodeExplorer",
@@ -54,4 +57,5 @@ __all__ = [
     "RegionGrower",
     "TrainingReplay",
     "UpsamplingExplorer",
+    "WeatherShift",
 ]

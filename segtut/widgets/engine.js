@@ -125,6 +125,30 @@ function makeEngine() {
     }
   }
 
+  // Batch normalization with other statistics than those folded into the layer before: `share` of
+  // them are the map's own. On the data of the stored ones a channel has this mean and deviation.
+  function standardize(source, target, { mean, std, floor, share, relu }) {
+    const { height, width } = source;
+    const places = height * width;
+    const all = (channel, value) => {
+      let sum = 0;
+      for (let y = 0; y < height; y++)
+        for (let x = 0; x < width; x++) sum += value(read(source, channel, y, x));
+      return sum / places;
+    };
+    const factors = mean.map((stored, channel) => {
+      const middle = all(channel, (value) => value);
+      const own = all(channel, (value) => (value - middle) ** 2);
+      const spread = (1 - share) * (std[channel] ** 2 - floor[channel]) + share * own + floor[channel];
+      return { middle: (1 - share) * stored + share * middle, factor: spread ? std[channel] / Math.sqrt(spread) : 0 };
+    });
+    fill(target, (channel, y, x) => {
+      const { middle, factor } = factors[channel];
+      const value = (read(source, channel, y, x) - middle) * factor + mean[channel];
+      return relu && value < 0 ? 0 : value;
+    });
+  }
+
   // target(channel, y, x) = value(channel, y, x), for every place of the target.
   function fill(target, value) {
     for (let channel = 0; channel < target.channels; channel++)
@@ -184,6 +208,10 @@ function makeEngine() {
         const activation = ACTIVATIONS[kind];
         fill(target, (c, y, x) => activation(read(source, c, y, x), slope));
       },
+    },
+    standardize: {
+      shape: sameShape,
+      run: ([source], target, operation) => standardize(source, target, operation),
     },
     reshape: {
       shape: ([source], { shape }) => shape ?? [source.channels * source.height * source.width, 1, 1],

@@ -44,6 +44,7 @@ from segtut.widgets import (
     RegionGrower,
     TrainingReplay,
     UpsamplingExplorer,
+    WeatherShift,
 )
 from tests.widgets.codes import make_code_explorer, make_code_sampler, make_latent_walk
 
@@ -181,6 +182,18 @@ def make_discriminator_map() -> DiscriminatorMap:
     return DiscriminatorMap(patch_discriminators(), pictures, names=("first", "second"))
 
 
+def make_attention() -> tuple[SegFormer, AttentionExplorer]:
+    """A small transformer that has learned nothing, though with strong opinions, and two streets."""
+    torch.manual_seed(0)
+    model = SegFormer(8, (8, 16, 32), (1, 1, 1), (1, 2, 4), (8, 4, 1), decoder_width=8)
+    for stage in model.encoder.stages:
+        with torch.no_grad():
+            stage.blocks[-1].attention.queries.weight.mul_(6)
+    image, target = draw_blocks(64, 96)
+    images, targets = torch.stack([image, 255 - image]), target.expand(2, -1, -1)
+    return model, AttentionExplorer(model, images, targets, names=("first", "second"), **COLORS)
+
+
 def make_label_painter() -> LabelPainter:
     """Two generators and a segmenter that have learned nothing, and two maps to begin with."""
     torch.manual_seed(0)
@@ -224,8 +237,19 @@ def make_mask_doctor() -> MaskDoctor:
     return MaskDoctor(image, {name: file.getvalue() for name, file in files.items()}, **COLORS)
 
 
+def make_weather_shift() -> WeatherShift:
+    """A network that has learned nothing, a picture and its dark twin."""
+    torch.manual_seed(0)
+    image, target = draw_blocks(40, 56)
+    images, targets = torch.stack([image, image // 3]), target.expand(2, -1, -1)
+    return WeatherShift(
+        UNet(8, width=6, depth=3), images, targets, names=("day", "night"), **COLORS
+    )
+
+
 FIGURES: dict[str, Callable[[], Figure]] = {
     "activation_map": lambda: read_features(),
+    "attention": lambda: make_attention()[1],
     "augmentation": lambda: AugmentationExplorer(*draw_blocks(), **COLORS),
     "geometry": lambda: NetworkGeometry(draw_blocks()[0], **COLORS),
     "replay": lambda: record_training(),
@@ -250,6 +274,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "latent_walk": lambda: make_latent_walk()[1],
     "label_painter": make_label_painter,
     "live": make_live_network,
+    "weather_shift": make_weather_shift,
 }
 
 
