@@ -1,0 +1,150 @@
+"""What the pages refer to is there: other pages, places in them, terms, publications.
+
+These tests read the sources and need no built book; test_links.py follows the links of a built one.
+"""
+
+import re
+from functools import cache
+
+import pytest
+from pybtex.database import Entry, parse_file
+
+from tests.book.sources import FENCE, ROOT, labels, markdown, pages, path_of, targets
+
+WRITTEN = [page for page in pages() if page != "genindex"]
+ENTERS = re.compile(
+    r"Enters in \{doc\}`(?P<number>[\d.]+) </(?P<page>[^>]+)>`"
+    r"(?: and is treated in \{doc\}`[\d.]+ </(?P<treated>[^>]+)>`)?\.$",
+    re.MULTILINE,
+)
+
+each_page = pytest.mark.parametrize("page", WRITTEN)
+
+
+@cache
+def bibliography() -> dict[str, Entry]:
+    return dict(parse_file(str(ROOT / "book" / "references.bib"), "bibtex").entries)
+
+
+@cache
+def glossary() -> dict[str, str]:
+    """What is said of each term."""
+    (listing,) = re.findall(
+        r"```\{glossary\}\n:sorted:\n(.*?)^```$", markdown("book/glossary"), re.M | re.S
+    )
+    entries = re.split(r"\n(?=\S)", listing.strip("\n"))
+    return {entry.partition("\n")[0].strip(): entry.partition("\n")[2] for entry in entries}
+
+
+@cache
+def first_mentions() -> dict[str, str]:
+    """The first page of the chapters that links a term."""
+    found: dict[str, str] = {}
+    for page in WRITTEN:
+        if page.startswith("chapters/"):
+            for target in targets(page):
+                if target.role == "term":
+                    found.setdefault(target.name.lower(), page)
+    return found
+
+
+def cited(page: str) -> list[str]:
+    citing = [target.name for target in targets(page) if target.role.startswith("cite")]
+    return [key.strip() for keys in citing for key in keys.split(",")]
+
+
+# Pages and places
+
+
+@each_page
+def test_pages_that_are_linked_are_in_the_book(page):
+    here = path_of(page).parent
+    named = [target.name for target in targets(page) if target.role == "doc"]
+    resolved = {
+        name: name[1:] if name.startswith("/") else (here / name).resolve().relative_to(ROOT)
+        for name in named
+    }
+    assert [name for name, path in resolved.items() if str(path) not in pages()] == []
+
+
+@each_page
+def test_places_that_are_linked_have_a_label(page):
+    roles = ("ref", "numref", "eq")
+    named = [target.name for target in targets(page) if target.role in roles]
+    assert [name for name in named if name not in labels()] == []
+
+
+@each_page
+def test_markdown_links_within_the_book_lead_somewhere(page):
+    """Written as [text](target) with the path of a file or the place on a page."""
+    text = FENCE.sub("", markdown(page))
+    text = re.sub(r"`[^`\n]*`|\$[^$\n]*\$", "", text)
+    found = re.findall(r"(?<!\!)\[[^\[\]]*\]\(([^)\s]+)\)", text)
+    inside = [link for link in found if not re.match(r"[a-z]+:|#", link)]
+    missing = [link for link in inside if not (path_of(page).parent / link.split("#")[0]).exists()]
+    assert missing == []
+
+
+def test_a_label_names_one_place():
+    assert {label: found for label, found in labels().items() if len(found) > 1} == {}
+
+
+# Terms
+
+
+@each_page
+def test_terms_that_are_linked_are_in_the_glossary(page):
+    known = {term.lower() for term in glossary()}
+    named = [target.name for target in targets(page) if target.role == "term"]
+    assert [name for name in named if name.lower() not in known] == []
+
+
+@pytest.mark.parametrize("term", glossary())
+def test_term_says_where_it_enters(term):
+    place = ENTERS.search(glossary()[term])
+    assert place, "no line `Enters in {doc}`1.2 </chapters/…>`.`"
+    assert place["page"] in pages()
+    assert first_mentions().get(term.lower()) == place["page"], "the first page that links the term"
+    if place["treated"]:
+        later = pages()[pages().index(place["page"]) + 1 :]
+        assert place["treated"] in later
+
+
+@pytest.mark.parametrize("term", glossary())
+def test_term_is_given_in_chinese_and_explained(term):
+    chinese, explained, *_ = glossary()[term].strip().splitlines()
+    assert re.fullmatch(r"\s*(\(.+\)|.+)\.", chinese)
+    assert len(explained.split()) >= 5
+
+
+# Publications
+
+
+def test_citations_have_an_entry():
+    assert {page: [k for k in cited(page) if k not in bibliography()] for page in WRITTEN} == {
+        page: [] for page in WRITTEN
+    }
+
+
+def test_entries_are_cited():
+    everything = {key for page in WRITTEN for key in cited(page)}
+    assert set(bibliography()) - everything == set()
+
+
+@pytest.mark.parametrize("key", bibliography())
+def test_entry_can_be_found(key):
+    """By DOI or arXiv number, or by an address where there is neither."""
+    entry = bibliography()[key]
+    assert {"author", "title", "year"} <= {*entry.fields, *entry.persons}
+    doi, arxiv, url = (entry.fields.get(name) for name in ("doi", "eprint", "url"))
+    assert doi or arxiv or url
+    assert doi is None or re.fullmatch(r"10\.\d{4,9}/\S+", doi)
+    assert arxiv is None or re.fullmatch(r"\d{4}\.\d{4,5}|[a-z-]+/\d{7}", arxiv)
+    assert arxiv is None or entry.fields.get("archiveprefix") == "arXiv"
+    assert url is None or url.startswith("https://")
+
+
+def test_no_two_entries_are_the_same_publication():
+    for name in ("doi", "eprint", "title"):
+        values = [e.fields[name].lower() for e in bibliography().values() if name in e.fields]
+        assert sorted(values) == sorted(set(values))
