@@ -26,6 +26,7 @@ from segtut.widgets.photo_labeler import PhotoLabeler
 from segtut.widgets.pooling import PoolingShift
 from segtut.widgets.regions import RegionGrower
 from segtut.widgets.replay import TrainingReplay
+from segtut.widgets.tile_explorer import TileExplorer
 from segtut.widgets.upsampling import UpsamplingExplorer
 from segtut.widgets.weather_shift import WeatherShift
 
@@ -55,6 +56,7 @@ __all__ = [
     "PhotoLabeler",
     "PoolingShift",
     "RegionGrower",
+    "TileExplorer",
     "TrainingReplay",
     "UpsamplingExplorer",
     "WeatherShift",

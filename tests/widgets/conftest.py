@@ -19,9 +19,10 @@ from torch import nn
 
 from segtut.data.palette import STREETS_PALETTE
 from segtut.inference import Program
-from segtut.models import LabelToImage, PatchDiscriminator, UNet
+from segtut.models import LabelToImage, PatchDiscriminator, SegFormer, UNet
 from segtut.widgets import (
     ActivationMap,
+    AttentionExplorer,
     AugmentationExplorer,
     AutogradGraph,
     ColorBoundary,
@@ -42,6 +43,7 @@ from segtut.widgets import (
     PhotoLabeler,
     PoolingShift,
     RegionGrower,
+    TileExplorer,
     TrainingReplay,
     UpsamplingExplorer,
     WeatherShift,
@@ -183,7 +185,7 @@ def make_discriminator_map() -> DiscriminatorMap:
 
 
 def make_attention() -> tuple[SegFormer, AttentionExplorer]:
-    """A small transformer that has learned nothing, though with strong opinions, and two streets."""
+    """A small transformer that has learned nothing, yet looks at something, and two streets."""
     torch.manual_seed(0)
     model = SegFormer(8, (8, 16, 32), (1, 1, 1), (1, 2, 4), (8, 4, 1), decoder_width=8)
     for stage in model.encoder.stages:
@@ -247,6 +249,18 @@ def make_weather_shift() -> WeatherShift:
     )
 
 
+def make_tile_explorer() -> tuple[UNet, TileExplorer]:
+    """A network that sees 18 pixels and says anything but the truth, and two pictures."""
+    torch.manual_seed(0)
+    image, target = draw_blocks(64, 96)
+    images, targets = torch.stack([image, 255 - image]), torch.stack([target, target.flip(1)])
+    model = UNet(8, width=4, depth=2).eval()
+    with torch.no_grad():  # no class is likelier than another
+        model.head.weight.mul_(20)
+        model.head.bias.sub_(model(images / 255).mean(dim=(0, 2, 3)))
+    return model, TileExplorer(model, images, targets, names=("first", "second"), **COLORS)
+
+
 FIGURES: dict[str, Callable[[], Figure]] = {
     "activation_map": lambda: read_features(),
     "attention": lambda: make_attention()[1],
@@ -273,6 +287,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "code_sampler": lambda: make_code_sampler()[1],
     "latent_walk": lambda: make_latent_walk()[1],
     "label_painter": make_label_painter,
+    "tile_explorer": lambda: make_tile_explorer()[1],
     "live": make_live_network,
     "weather_shift": make_weather_shift,
 }
