@@ -8,6 +8,7 @@ from segtut.widgets.base import Figure
 from segtut.widgets.boundary import ColorBoundary
 from segtut.widgets.code_explorer import CodeExplorer
 from segtut.widgets.code_sampler import CodeSampler
+from segtut.widgets.confusion import ConfusionExplorer
 from segtut.widgets.convolution import ConvolutionGeometry
 from segtut.widgets.descent import Descent
 from segtut.widgets.discriminator_map import DiscriminatorMap
@@ -38,6 +39,7 @@ __all__ = [
     "CodeExplorer",
     "CodeSampler",
     "ColorBoundary",
+    "ConfusionExplorer",
     "ConvolutionGeometry",
     "Descent",
     "DiscriminatorMap",

@@ -26,6 +26,7 @@ from segtut.widgets import (
     AugmentationExplorer,
     AutogradGraph,
     ColorBoundary,
+    ConfusionExplorer,
     ConvolutionGeometry,
     Descent,
     DiscriminatorMap,
@@ -261,6 +262,16 @@ def make_tile_explorer() -> tuple[UNet, TileExplorer]:
     return model, TileExplorer(model, images, targets, names=("first", "second"), **COLORS)
 
 
+def make_confusion_explorer() -> ConfusionExplorer:
+    """Answers that are right more often than not, and a merge to begin with."""
+    image, target = draw_blocks(40, 56)
+    noise = torch.randn(2, 8, 40, 56, generator=torch.Generator().manual_seed(1))
+    said = torch.where(target == 255, 0, target)
+    logits = noise + 2 * nn.functional.one_hot(said, 8).movedim(-1, 0)
+    merges = {"two classes": (0, 0, 0, 0, 0, 0, 1, 1)}
+    return ConfusionExplorer(logits, target.expand(2, -1, -1), image, **COLORS, merges=merges)
+
+
 FIGURES: dict[str, Callable[[], Figure]] = {
     "activation_map": lambda: read_features(),
     "attention": lambda: make_attention()[1],
@@ -271,6 +282,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "masked_patches": make_masked_patches,
     "metrics": MetricsPlayground,
     "boundary": lambda: ColorBoundary(draw_blocks()[0][None], draw_blocks()[1][None], **COLORS),
+    "confusion": make_confusion_explorer,
     "autograd": AutogradGraph,
     "photo_labeler": lambda: make_photo_labeler(),
     "pooling": PoolingShift,
