@@ -4,6 +4,7 @@ from segtut.exercises import (
     autoencoder_segmentation,
     background,
     backpropagation,
+    classes,
     cnn_segmentation,
     convolution_layer,
     core_concepts,
@@ -20,6 +21,8 @@ from segtut.exercises import (
     loss_functions,
     model,
     pooling_layer,
+    resolution,
+    scenes,
     training,
 )
 from segtut.exercises.registry import Verdict, check, names
@@ -30,6 +33,7 @@ __all__ = [
     "background",
     "backpropagation",
     "check",
+    "classes",
     "cnn_segmentation",
     "convolution_layer",
     "core_concepts",
@@ -47,5 +51,7 @@ __all__ = [
     "model",
     "names",
     "pooling_layer",
+    "resolution",
+    "scenes",
     "training",
 ]
