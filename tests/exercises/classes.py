@@ -102,7 +102,7 @@ WRONG = [
     ("5.2-weights", lambda z, w: z + each(w).sqrt(), "proportional to weight times"),
     ("5.2-threshold", lambda iou: 0.5, "right for the accuracy"),
     ("5.2-threshold", lambda iou: iou / 2, "turn IoU into Dice first"),
-    ("5.2-threshold", lambda iou: iou, "compare the odds"),
+    ("5.2-threshold", lambda iou: iou, "Compare the odds"),
     ("5.2-threshold", lambda iou: 2 * iou / (1 + iou), "half of it is asked for"),
     ("5.2-threshold", lambda iou: 1 / (1 + iou), "1 - p at the threshold"),
     ("5.2-threshold", lambda iou: iou**2, "is above A / B"),
