@@ -9,7 +9,7 @@ PAGES := _build/html/index.html
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book test inspect lab serve lint bench clean
+.PHONY: help book test inspect links lab serve lint bench clean
 
 help:       ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' Makefile | expand -t 16
@@ -38,7 +38,12 @@ test: $(INSTALLED)  ## run the whole test suite, notebooks included
 
 inspect: $(INSTALLED)  ## open every built page in a browser and look for faults
 	@test -f $(PAGES) || { echo "There is no $(PAGES): run make book first."; exit 1; }
-	BOOK_HTML=_build/html $(BIN)/pytest -n $(JOBS) tests/book/test_pages.py
+	BOOK_HTML=_build/html $(BIN)/pytest -n $(JOBS) tests/book/test_pages.py tests/book/test_links.py
+
+links: $(INSTALLED) _build/.assets  ## follow every link that leaves the book; needs a network
+	OMP_NUM_THREADS=1 $(BIN)/python -m book._ext.execute
+	$(BIN)/jupyter-book build . --builder linkcheck --keep-going --quiet; status=$$?; \
+	echo "What became of each link is in _build/linkcheck/output.txt"; exit $$status
 
 lab: $(INSTALLED)  ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab chapters

@@ -193,21 +193,6 @@ def test_page_is_light(visited, site, name):
 
 
 @every_page
-def test_links_within_the_book_lead_somewhere(site, name):
-    here = site / f"{name}.html"
-    dead = []
-    for element in BeautifulSoup(here.read_text("utf-8"), "html.parser").select("[href], [src]"):
-        address = urlsplit(element.get("href") or element.get("src"))
-        if address.scheme or address.netloc:
-            continue
-        target = here.parent / unquote(address.path) if address.path else here
-        anchor = f'id="{unquote(address.fragment)}"'
-        if not target.exists() or (address.fragment and anchor not in target.read_text("utf-8")):
-            dead.append(address.geturl())
-    assert dead == []
-
-
-@every_page
 def test_pictures_say_what_they_show(site, name):
     page = BeautifulSoup((site / f"{name}.html").read_text("utf-8"), "html.parser")
     pictures = (page.find("article") or page).find_all("img")
