@@ -42,7 +42,7 @@ inspect: $(INSTALLED)  ## open every built page in a browser and look for faults
 
 links: $(INSTALLED) _build/.assets  ## follow every link that leaves the book; needs a network
 	OMP_NUM_THREADS=1 $(BIN)/python -m book._ext.execute
-	$(BIN)/jupyter-book build . --builder linkcheck --keep-going --quiet; status=$$?; \
+	$(BIN)/jupyter-book build . --builder custom --custom-builder linkcheck --keep-going --quiet; status=$$?; \
 	echo "What became of each link is in _build/linkcheck/output.txt"; exit $$status
 
 lab: $(INSTALLED)  ## open the notebooks in JupyterLab
