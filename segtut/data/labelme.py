@@ -183,19 +183,20 @@ class _Survey:
         except AnnotationError as error:
             self.fail(path, error)
             return None
+        name = path.relative_to(self.folder).with_suffix("").as_posix()
         seen = set(np.unique(owner).tolist())
         shapes: list[dict[str, Any]] = annotation["shapes"]
         for number, shape in enumerate(shapes):
-            where = f"{path.stem} ({shape['label']})"
+            where = f"{name} ({shape['label']})"
             if shape["shape_type"] in _WITHOUT_AREA:
                 self.without_area.append(where)
             elif number not in seen:
                 alone = shape_mask(shape, labels.shape).any()
                 (self.covered if alone else self.empty).append(where)
         if not shapes:
-            self.without_outline.append(path.stem)
+            self.without_outline.append(name)
         elif BACKGROUND not in classes and (owner < 0).any():
-            self.partly_outlined.append(f"{path.stem} ({(owner < 0).mean():.0%})")
+            self.partly_outlined.append(f"{name} ({(owner < 0).mean():.0%})")
         return labels
 
     def picture(self, path: Path, annotation: Mapping[str, Any]) -> Path | bytes | None:
