@@ -4,12 +4,12 @@ JOBS ?= 2
 PORT ?= 8000
 BIN := .venv/bin
 INSTALLED := .venv/.installed
-ASSETS := $(shell find book/_static book/_ext -type f) _config.yml
+ASSETS := $(shell find book/_static book/_ext book/_templates -type f) book/descriptions.yml _config.yml
 PAGES := _build/html/index.html
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book test inspect links lab serve lint bench clean
+.PHONY: help book pdf test inspect links lab serve lint bench clean
 
 help:       ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' Makefile | expand -t 16
@@ -32,6 +32,14 @@ book: $(INSTALLED) _build/.assets  ## execute the notebooks and build the HTML i
 	$(BIN)/jupyter-book build . -W --keep-going --quiet || { rm -rf _build/.doctrees; exit 1; }
 	@echo
 	@echo "The book is built. Open it in a browser: file://$(CURDIR)/$(PAGES)"
+
+# What would be wider than its page is set smaller; Chromium or Chrome must be installed.
+pdf: $(INSTALLED) _build/.assets  ## print the book into _build/image-segmentation.pdf
+	OMP_NUM_THREADS=1 $(BIN)/python -m book._ext.execute
+	rm -rf _build/singlehtml
+	$(BIN)/jupyter-book build . --builder singlehtml -W --keep-going --quiet || { rm -rf _build/.doctrees; exit 1; }
+	$(BIN)/python -m book._ext.pdf
+	BOOK_PDF=$(CURDIR)/_build/image-segmentation.pdf $(BIN)/pytest --quiet tests/book/test_pdf.py
 
 test: $(INSTALLED)  ## run the whole test suite, notebooks included
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS)

@@ -42,9 +42,10 @@ def small_book(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("book")
     for name in ("_config.yml", "_toc.yml", "genindex.md"):
         shutil.copy(ROOT / name, folder)
-    for name in ("_ext", "_static"):
+    for name in ("_ext", "_static", "_templates"):
         shutil.copytree(ROOT / "book" / name, folder / "book" / name)
-    shutil.copy(ROOT / "book" / "references.bib", folder / "book")
+    for name in ("references.bib", "descriptions.yml"):
+        shutil.copy(ROOT / "book" / name, folder / "book")
     for docname in parse_toc_yaml(ROOT / "_toc.yml"):
         page = folder / f"{docname}.md"
         page.parent.mkdir(parents=True, exist_ok=True)
