@@ -1,6 +1,7 @@
 """The checks behind the book's exercises: `check("4.4-iou", answer)` says what is wrong."""
 
 from segtut.exercises import (
+    algorithms,
     autoencoder_segmentation,
     background,
     backpropagation,
@@ -30,6 +31,7 @@ from segtut.exercises.registry import Verdict, check, names
 
 __all__ = [
     "Verdict",
+    "algorithms",
     "autoencoder_segmentation",
     "background",
     "backpropagation",

@@ -118,7 +118,7 @@ function render({ model, el }) {
     if (!answer) return;
     paintPixels(canvases[1], height, width, (i) => (silent(i) ? hatch(i) : classOf(answer.said[i])));
     paintPixels(canvases[2], height, width, VIEWS[view]);
-    thirdTitle.textContent = view === "confidence" ? "How sure it is: white, certain" : "Mistakes, in red";
+    thirdTitle.textContent = view === "confidence" ? "How sure it is" : "Mistakes, in red";
     const now = selected(answer.ranks, threshold);
     const all = selected(answer.ranks, 0);
     const clear = selected(reference, threshold);
@@ -130,7 +130,7 @@ function render({ model, el }) {
     curve.mark(100 * now.coverage);
     const kept = now.risk === null || now.risk <= now.expected + 0.02;
     const first = `Silent below ${Math.round(100 * threshold)} %, the network labels *${percent(now.coverage)}* of the picture; *${percent(now.risk)}* of that is wrong, and it expects ${percent(now.expected)}.`;
-    say(`${first} On the street named ${names[0]}, untouched, the same threshold gives ${percent(clear.coverage)}, of which ${percent(clear.risk)} are wrong.`, kept);
+    say(`${first} On the first street, left as it is, the same threshold gives ${percent(clear.coverage)}, of which ${percent(clear.risk)} is wrong.`, kept);
   };
 
   const ask = async (pixels, k, which) => {
@@ -207,7 +207,7 @@ function render({ model, el }) {
     numbers.node,
     says,
     curve.node,
-    element("p", { class: "st-title" }, `Line: this picture. Dashes: ${names[0]}, untouched, with the stored statistics.`),
+    element("p", { class: "st-title" }, `Line: this picture. Dashes: the first street, left as it is. White is certain in the picture of confidence.`),
   );
   say("The network is reading the street.", true);
   refresh();

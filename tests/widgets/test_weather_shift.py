@@ -188,7 +188,7 @@ def test_mouse_picks_streets_and_promises(open_figure) -> None:
     page.get_by_role("button", name="Promise 5").click()
     threshold = int(page.get_by_role("slider", name="Silent below").input_value()) / 100
     assert threshold > 0.2
-    assert "untouched" in page.get_by_role("status").inner_text()
+    assert "left as it is" in page.get_by_role("status").inner_text()
 
 
 def test_ranks_risks_and_promises_are_counted_by_hand(run_script) -> None:
