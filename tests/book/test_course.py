@@ -42,6 +42,8 @@ encoder
 LESSON = """\
 # Lesson one
 
+A {term}`Stride <stride>`, a {term}`STRIDE <Stride>` and a {term}`dilation`.
+
 ````{exercise} One [code]
 :label: ex-one
 Do it.
@@ -67,7 +69,8 @@ def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "index.md").write_text(INDEX)
     cells = [nbformat.v4.new_markdown_cell(LESSON), nbformat.v4.new_code_cell("1 + 1")]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), folder / "lesson.ipynb")
-    extensions = ["myst_nb", "sphinx_exercise", "book._ext.course", "book._ext.chinese_index"]
+    extensions = ["myst_nb", "sphinx_exercise", "book._ext.course"]
+    extensions += ["book._ext.chinese_index", "book._ext.term_index"]
     settings = {
         "extensions": extensions,
         "nb_execution_mode": "off",
@@ -94,6 +97,16 @@ def test_chinese_terms_stand_in_the_index_and_lead_to_the_glossary(book):
     assert sorted(links) == ["步幅", "空洞", "编码器", "膨胀率"]
     assert links["步幅"] == "index.html#term-stride"
     assert page.find("a", string="stride")["href"] == links["步幅"]
+
+
+def test_pages_that_use_a_term_stand_below_it(book):
+    page = BeautifulSoup((book / "genindex.html").read_text("utf-8"), "html.parser")
+    below = page.find("a", string="stride").find_parent("li").ul.select("a")
+    assert [(a.get_text(), a["href"]) for a in below] == [
+        ("Lesson one", "lesson.html#use-lesson-stride")
+    ]
+    lesson = BeautifulSoup((book / "lesson.html").read_text("utf-8"), "html.parser")
+    assert lesson.find(id="use-lesson-stride").find_next("a").get_text() == "Stride"
 
 
 @pytest.mark.parametrize(
