@@ -11,6 +11,7 @@ from sphinx_external_toc.parsing import parse_toc_yaml
 
 ROOT = Path(__file__).parents[2]
 SPECIMEN = "chapters/3_2_cnn/1_convolution_layer"
+CHEAT_SHEET = "book/cheat_sheet"  # whole, since it must fit on one sheet of paper
 
 FRONT_MATTER = """---
 file_format: mystnb
@@ -53,6 +54,8 @@ def small_book(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if docname == SPECIMEN:
             specimen = (Path(__file__).parent / "specimen.md").read_text(encoding="utf-8")
             page.write_text(FRONT_MATTER + heading + specimen, encoding="utf-8")
+        elif docname == CHEAT_SHEET:
+            shutil.copy(ROOT / f"{docname}.md", page)
         elif docname != "genindex":
             page.write_text(heading + "## A heading\n\nText.\n", encoding="utf-8")
     program = Path(sys.executable).with_name("jupyter-book")

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from playwright.sync_api import Browser
 from torch.nn import functional as F
 
 from segtut import cli, losses
 from segtut.models import UNet, geometry
 from segtut.precision import autocast
 from segtut.training import to_network
+from tests.book.conftest import CHEAT_SHEET
 
 TEXT = (Path(__file__).parents[2] / "book" / "cheat_sheet.md").read_text(encoding="utf-8")
 COMMANDS = [line for line in TEXT.splitlines() if line.startswith("segtut ")]
@@ -94,3 +96,19 @@ def test_faults_are_those_of_the_questions() -> None:
     rows = TEXT.partition("## Faults")[2].count("\n| ") - 1
     assert rows >= 12
     assert "{doc}`questions and answers </chapters/6_faq>`" in TEXT
+
+
+@pytest.mark.xdist_group("book")
+def test_prints_on_one_page(site: Path, browser: Browser) -> None:
+    page = browser.new_page()
+    page.goto((site / f"{CHEAT_SHEET}.html").as_uri())
+    page.wait_for_function("window.MathJax?.startup?.promise")
+    page.evaluate("MathJax.startup.promise")
+    margin = dict.fromkeys(("top", "bottom", "left", "right"), "10mm")
+    printed = page.pdf(format="A4", margin=margin)
+    page.emulate_media(media="print")
+    shown = page.evaluate("document.body.innerText")
+    page.close()
+    assert len(re.findall(rb"/Type\s*/Page\b", printed)) == 1
+    for heading in re.findall(r"^## (.+)", TEXT, re.MULTILINE):
+        assert heading in shown
