@@ -30,7 +30,6 @@ from tests.exercises import (
 SECTIONS = [
     importlib.import_module(f"tests.exercises.{path.stem}")
     for path in sorted((Path(__file__).parent / "exercises").glob("*.py"))
-    if not path.stem.startswith("test_")
 ]
 RIGHT = [row for section in SECTIONS for row in section.RIGHT]
 WRONG = [row for section in SECTIONS for row in section.WRONG]
