@@ -196,9 +196,11 @@ def test_ranks_risks_and_promises_are_counted_by_hand(run_script) -> None:
     truth = [0, 0, 1, 1, 255]
     (ranks,) = run_script(WeatherShift, "ranked", [[found, truth]])
     assert ranks == {"sure": [0.9, 0.8, 0.6, 0.5], "wrong": [0, 0, 1, 2]}
-    (half, none, all_) = run_script(
-        WeatherShift, "selected", [[ranks, 0.8], [ranks, 0.95], [ranks, 0]]
+    half, most, none, all_ = run_script(
+        WeatherShift, "selected", [[ranks, t] for t in (0.8, 0.6, 0.95, 0)]
     )
+    assert most["coverage"] == 0.75
+    assert most["risk"] == pytest.approx(1 / 3)
     assert half == {"coverage": 0.5, "risk": 0, "expected": pytest.approx(0.15)}
     assert none == {"coverage": 0, "risk": None, "expected": None}
     assert all_ == {"coverage": 1, "risk": 0.5, "expected": pytest.approx(0.3)}
