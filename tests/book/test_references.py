@@ -76,12 +76,17 @@ def test_places_that_are_linked_have_a_label(page):
 
 @each_page
 def test_markdown_links_within_the_book_lead_somewhere(page):
-    """Written as [text](target) with the path of a file or the place on a page."""
+    """Written as [text](target) with a label or the path of a file."""
     text = FENCE.sub("", markdown(page))
     text = re.sub(r"`[^`\n]*`|\$[^$\n]*\$", "", text)
     found = re.findall(r"(?<!\!)\[[^\[\]]*\]\(([^)\s]+)\)", text)
-    inside = [link for link in found if not re.match(r"[a-z]+:|#", link)]
-    missing = [link for link in inside if not (path_of(page).parent / link.split("#")[0]).exists()]
+    inside = [link for link in found if not re.match(r"[a-z]+:", link)]
+    here = path_of(page).parent
+    missing = [
+        link
+        for link in inside
+        if link.removeprefix("#") not in labels() and not (here / link.split("#")[0]).is_file()
+    ]
     assert missing == []
 
 
