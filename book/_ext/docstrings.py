@@ -8,8 +8,13 @@ are spelled so that it does not. Napoleon then reads the sections.
 import re
 from typing import Any
 
+from numpy.typing import ArrayLike
 from sphinx.application import Sphinx
+from sphinx.util.typing import stringify_annotation
 
+ARRAY = re.compile(
+    r"~?numpy\.ndarray\[tuple\[~?typing\.Any, \.\.\.\], ~?numpy\.dtype\[([\w.~]+)\]\]",
+)
 CODE = re.compile(r"``[^`]+``|`[^`]+`")
 NAMED = re.compile(r"[a-z_][\w, ]*: ")
 MARKUP = re.compile(r"[*|\\]|(?<=\w)_(?!\w)")
@@ -48,6 +53,27 @@ def spell_out(
     lines[:] = [as_markup(line) for line in as_items(text.split("\n"))]
 
 
+def shorten(
+    app: Sphinx,
+    what: str,
+    name: str,
+    obj: object,
+    options: object,
+    signature: str | None,
+    returns: str | None,
+) -> tuple[str | None, str | None]:
+    """Give NumPy's long types their short names back."""
+    return short_types(signature), short_types(returns)
+
+
+def short_types(text: str | None) -> str | None:
+    """`ArrayLike` and `NDArray[...]` where a signature spells them out."""
+    if text is None:
+        return None
+    text = text.replace(stringify_annotation(ArrayLike, "smart"), "ArrayLike")
+    return ARRAY.sub(r"NDArray[\1]", text)
+
+
 def leave_out(
     app: Sphinx, what: str, name: str, obj: object, skip: bool, options: object
 ) -> bool | None:
@@ -61,5 +87,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Connect the steps; the spelling comes before Napoleon's reading, which has priority 500."""
     app.setup_extension("sphinx.ext.autodoc")
     app.connect("autodoc-process-docstring", spell_out, priority=400)
+    app.connect("autodoc-process-signature", shorten)
     app.connect("autodoc-skip-member", leave_out)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

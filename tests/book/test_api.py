@@ -4,16 +4,19 @@ import importlib
 import inspect
 import pkgutil
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import ModuleType
 
+import numpy as np
 import pytest
 from docutils.core import publish_doctree
 from docutils.utils import SystemMessage
+from numpy.typing import ArrayLike, NDArray
 from sphinx.ext.napoleon import Config, GoogleDocstring
+from sphinx.util.inspect import signature, stringify_signature
 
 import segtut
-from book._ext.docstrings import as_items, as_markup, spell_out
+from book._ext.docstrings import as_items, as_markup, short_types, spell_out
 from tests.book.sources import ROOT, markdown, pages
 
 REFERENCE = [page for page in pages() if page.startswith("book/api/")]
@@ -85,6 +88,17 @@ def test_docstrings_are_read_without_a_complaint(module):
 )
 def test_plain_text_stays_plain(line, markup):
     assert as_markup(line) == markup
+
+
+def test_signatures_name_numpys_types_as_the_code_does():
+    def paint(pixels: NDArray[np.uint8], labels: Sequence[ArrayLike]) -> NDArray[np.bool_]: ...
+
+    text = stringify_signature(signature(paint), unqualified_typehints=True)
+    assert short_types(text) == (
+        "(pixels: NDArray[~numpy.uint8], labels: ~collections.abc.Sequence[ArrayLike]) "
+        "-> NDArray[~numpy.bool]"
+    )
+    assert short_types(None) is None
 
 
 def test_names_that_run_on_below_become_a_list():
