@@ -25,6 +25,7 @@ MODULES = [
     for module in pkgutil.iter_modules(segtut.__path__)
     if module.name != "__main__"
 ]
+MODULES += ["segtut.data.doctor", "segtut.data.labelme"]
 
 
 def shown() -> list[str]:
