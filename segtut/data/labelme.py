@@ -154,7 +154,8 @@ class _Survey:
     """What went wrong, by kind, while a folder is converted."""
 
     folder: Path
-    failed: list[tuple[str, str]] = field(default_factory=list)
+    failed: dict[str, list[str]] = field(default_factory=dict)
+    """Files left out, by the reason."""
     covered: list[str] = field(default_factory=list)
     empty: list[str] = field(default_factory=list)
     without_area: list[str] = field(default_factory=list)
@@ -164,7 +165,8 @@ class _Survey:
     pictures: set[Path] = field(default_factory=set)
 
     def fail(self, path: Path, reason: object) -> None:
-        self.failed.append((path.relative_to(self.folder).as_posix(), str(reason)))
+        name = path.relative_to(self.folder).as_posix()
+        self.failed.setdefault(str(reason), []).append(name)
 
     def read(self, path: Path) -> dict[str, Any] | None:
         try:
@@ -213,9 +215,13 @@ class _Survey:
         return found
 
     def findings(self, classes: Sequence[str] | None) -> tuple[Finding, ...]:
-        found = [
-            Finding("error", f"{name} was left out", reason, ()) for name, reason in self.failed
-        ]
+        found = []
+        for reason, names in self.failed.items():
+            if len(names) == 1:
+                found.append(Finding("error", f"{names[0]} was left out", reason))
+            else:
+                text = f"{len(names)} files were left out"
+                found.append(Finding("error", text, reason, tuple(names)))
         if classes is None:
             found += _similar_names(self.names)
         kinds: tuple[tuple[list[str], str, str], ...] = (
@@ -251,7 +257,7 @@ class _Survey:
                 )
             )
         lone = sorted(path.name for path in _pictures_in(self.folder) - self.pictures)
-        named = {Path(name).stem for name, _ in self.failed}
+        named = {Path(name).stem for names in self.failed.values() for name in names}
         lone = [name for name in lone if Path(name).stem not in named]
         if lone:
             advice = "fine if you have not come to them yet"

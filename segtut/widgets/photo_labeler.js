@@ -207,7 +207,7 @@ function render({ model, el }) {
   const canvas = element("canvas", { role: "img", "aria-label": "The picture under the network's labels" });
   const title = element("span", { class: "st-title" }, "…");
   const table = shareTable(classes, colors);
-  const numbers = tiles(["Picture", "The network saw", "One run", "Left void"]);
+  const numbers = tiles(["The network saw", "One run", "Left void"]);
 
   const paint = () => {
     const { rows, columns, pixels } = photo;
@@ -228,7 +228,7 @@ function render({ model, el }) {
     const found = summary(shown, answer.small.confidence, classes.length);
     table.show(found);
     const [rows, columns] = answer.shape.slice(1);
-    numbers.show([times(photo.width, photo.height), times(columns, rows), `${Math.round(answer.milliseconds)}\u00a0ms`, percent(found.left)]);
+    numbers.show([times(columns, rows), `${Math.round(answer.milliseconds)}\u00a0ms`, percent(found.left)]);
     const most = found.shares.map((share, label) => [share, label]).sort((a, b) => b[0] - a[0]).slice(0, 3);
     const words = most.filter(([share]) => share > 0).map(([share, label]) => `${classes[label]} ${percent(share)}`).join(", ");
     canvas.setAttribute("aria-label", `${photo.name} under the network's labels: ${words || "all void"}`);
@@ -265,7 +265,7 @@ function render({ model, el }) {
       say(`*${name}* cannot be read by this browser as a picture. JPEG, PNG and WebP can; HEIC from a telephone mostly cannot.`);
       return;
     }
-    title.textContent = name;
+    title.textContent = `${name}, ${times(photo.width, photo.height)} pixels`;
     await refresh();
   };
   const openExample = (number) => open(fromDataUrl(examples[number].url), examples[number].name);
@@ -295,8 +295,8 @@ function render({ model, el }) {
     change: (value) => { settings.only = value; if (answer) paint(); },
   });
   const opacity = slider({ label: "Opacity", min: 0, max: 1, step: 0.05, value: settings.opacity, format: (value) => `${Math.round(100 * value)} %`, change: (value) => { settings.opacity = value; if (answer) paint(); } });
-  const shorter = slider({ label: "Shorter side the network sees", min: 32, max: 256, step: 8, value: settings.shorter, format: (value) => `${value} px`, change: (value) => { settings.shorter = value; refresh(); } });
-  const threshold = slider({ label: "Void below a probability of", min: 0, max: 0.95, step: 0.05, value: 0, format: (value) => `${Math.round(100 * value)} %`, change: (value) => { settings.threshold = value; if (answer) settle(); } });
+  const shorter = slider({ label: "Shorter side seen", min: 32, max: 256, step: 8, value: settings.shorter, format: (value) => `${value} px`, change: (value) => { settings.shorter = value; refresh(); } });
+  const threshold = slider({ label: "Void below", min: 0, max: 0.95, step: 0.05, value: 0, format: (value) => `${Math.round(100 * value)} %`, change: (value) => { settings.threshold = value; if (answer) settle(); } });
   const download = button("Save the label map", async () => {
     if (!answer) return;
     const { height, width, name } = photo;

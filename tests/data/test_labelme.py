@@ -282,6 +282,15 @@ def test_faults_are_named_and_the_rest_is_written(folder: Path, tmp_path: Path) 
         assert text in texts(conversion)
 
 
+def test_files_with_one_fault_are_reported_together(folder: Path, tmp_path: Path) -> None:
+    picture(7).save(folder / "c.jpg")
+    write(folder / "c.json", annotation(box("car", 3, 4, 9, 10), path="c.jpg"))
+    conversion = convert(folder, tmp_path / "out", ("car",))
+    (error,) = (one for one in conversion.findings if one.severity == "error")
+    assert (error.text, error.examples) == ("2 files were left out", ("a.json", "b.json"))
+    assert error.advice == "an outline is labeled 'road', expected one of car"
+
+
 def test_outlines_that_do_nothing_are_named(folder: Path, tmp_path: Path) -> None:
     hidden = annotation(
         box("car", 3, 4, 9, 10),
