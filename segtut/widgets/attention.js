@@ -141,7 +141,7 @@ function render({ model, el }) {
       return { ...described(weights, centers, from, seen, keys, label), most, weight: weights[most] };
     });
     rows.replaceChildren(...found.map((one, head) =>
-      element("tr", {}, element("th", { scope: "row" }, `Head ${head + 1}`),
+      element("tr", {}, element("th", { scope: "row" }, `Head\u00a0${head + 1}`),
         ...[one.patches.toFixed(1), `${one.distance.toFixed(0)}\u00a0px`, percent(one.inside), percent(one.same)].map((text) => element("td", {}, text)))));
     heads.forEach(({ canvas }, head) => canvas.setAttribute("aria-label", `Where head ${head + 1} looks: at ${found[head].patches.toFixed(1)} patches' worth, most of all at ${nameOf(keys[found[head].most])}`));
     board.setAttribute("aria-label", `Street, patch in row ${r + 1}, column ${c + 1}, ${nameOf(label)}. Arrow keys move.`);
