@@ -27,16 +27,16 @@ def check_binary_mask(answer: Callable[[str], Tensor]) -> str:
     indexed = Image.fromarray(right.to(torch.uint8).numpy())
     indexed.putpalette([0, 0, 0, 255, 255, 255])
     kinds = {
-        "gray.png": (white, {}),
-        "one_bit.png": (white.convert("1"), {}),
-        "rgb.png": (white.convert("RGB"), {}),
-        "indexed.png": (indexed, {}),
-        "old.jpg": (white, {"quality": 40}),
+        "gray.png": white,
+        "one_bit.png": white.convert("1"),
+        "rgb.png": white.convert("RGB"),
+        "indexed.png": indexed,
+        "old.jpg": white,
     }
     with tempfile.TemporaryDirectory() as folder:
-        for name, (picture, options) in kinds.items():
+        for name, picture in kinds.items():
             path = Path(folder) / name
-            picture.save(path, **options)
+            picture.save(path, quality=40)  # only JPEG loses any
             _judge_binary(torch.as_tensor(call(answer, str(path))), right, name)
     return "0 and 1, whatever the file: gray, one bit, RGB, indexed or JPEG."
 

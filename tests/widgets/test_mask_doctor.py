@@ -85,7 +85,23 @@ def interlaced(values: np.ndarray) -> bytes:
     raw = b"".join(
         b"\0" + row.tobytes() for y, x, dy, dx in passes for row in values[y::dy, x::dx] if row.size
     )
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 1)
+    return assembled(width, height, raw, 1)
+
+
+def filtered(values: np.ndarray, kind: int) -> bytes:
+    """A gray PNG, every row through one of the five filters; Pillow chooses among them itself."""
+    height, width = values.shape
+    left, up, corner = np.zeros((3, height, width), int)
+    left[:, 1:], up[1:], corner[1:, 1:] = values[:, :-1], values[:-1], values[:-1, :-1]
+    distance = np.abs(left + up - corner - np.stack([left, up, corner]))
+    paeth = np.choose(distance.argmin(axis=0), [left, up, corner])  # the first of equals
+    guess = (np.zeros_like(left), left, up, (left + up) // 2, paeth)[kind]
+    rows = ((values.astype(int) - guess) % 256).astype(np.uint8)
+    return assembled(width, height, b"".join(bytes([kind]) + row.tobytes() for row in rows), 0)
+
+
+def assembled(width: int, height: int, raw: bytes, interlace: int) -> bytes:
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, interlace)
     chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(raw)), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -97,10 +113,11 @@ def noise(*shape: int, dtype: type = np.uint8) -> np.ndarray:
     return np.random.default_rng(1).integers(0, np.iinfo(dtype).max, shape, dtype=dtype)
 
 
-SLOPE = np.add.outer(np.arange(HEIGHT), 3 * np.arange(WIDTH)).astype(np.uint8)  # all five filters
+WAVES = (np.add.outer(np.arange(HEIGHT) ** 2, 3 * np.arange(WIDTH)) % 200).astype(np.uint8)
 READABLE = {
     "gray": gray(blocks()),
-    "slope": gray(SLOPE),
+    "waves": gray(WAVES),
+    **{f"filter {kind}": filtered(WAVES + noise(HEIGHT, WIDTH) // 5, kind) for kind in range(5)},
     "noise": gray(noise(HEIGHT, WIDTH)),
     "gray of 16 bits": gray(noise(HEIGHT, WIDTH, dtype=np.uint16)),
     "one bit": written(Image.fromarray(blocks() % 2 == 0)),
