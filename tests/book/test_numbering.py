@@ -43,6 +43,10 @@ ADDED = {
     "3.3.3": "3_3_autoencoder/3_segmentation",
     "3.4.3": "3_4_gan/3_segmentation",
     "4.4": "4_practice/4_evaluation",
+    "5.1": "5_trends/1_resolution",
+    "5.2": "5_trends/2_classes",
+    "5.3": "5_trends/3_scenes",
+    "5.4": "5_trends/4_algorithms",
 }
 
 
