@@ -36,6 +36,7 @@ class ConfusionExplorer(Figure):
     logits: (N, C, H, W) of a set, target: (N, H, W), classes or 255. All pixels are counted: for
     each class, how many pixels change hands at each shift of its logit, so that every number in the
     figure is exact. image: uint8 (3, H, W), the street of index `shown`, is drawn with its answers.
+    raised: the class whose logit can be shifted first, by default the one of the lowest IoU.
     merges: ready-made merges by name, a class for each class, such as (0, 0, 1) for the first two
     together. Raises ValueError when sizes, classes, colors or merges do not fit, for logits that
     are not finite, or for more than 300 kB.
@@ -66,6 +67,7 @@ class ConfusionExplorer(Figure):
         classes: Sequence[str],
         palette: Sequence[RGB],
         shown: int = 0,
+        raised: int | None = None,
         merges: Mapping[str, Sequence[int]] | None = None,
     ) -> None:
         check_classes(classes, palette)
@@ -81,6 +83,8 @@ class ConfusionExplorer(Figure):
             )
         if not bool(torch.isfinite(logits).all()):
             raise ValueError("the logits hold NaN or infinity, expected finite numbers")
+        if raised is not None and raised not in range(len(classes)):
+            raise ValueError(f"raised={raised}, expected a class, 0 to {len(classes) - 1}")
         for name, merge in (merges or {}).items():
             if len(merge) != len(classes):
                 raise ValueError(
@@ -92,6 +96,7 @@ class ConfusionExplorer(Figure):
         matrix = confusion_at(counts, 0, int((shifts == 0).nonzero()))
         hits = matrix.diagonal()
         union = matrix.sum(0) + matrix.sum(1) - hits
+        worst = int(np.where(matrix.sum(1) > 0, hits / np.maximum(union, 1), 2).argmin())
         street = scores[range(len(labels))[shown]]
         distances = ((street.amax(dim=0) - street) * _FINENESS).round().clamp(0, 255)
         super().__init__(
@@ -105,7 +110,7 @@ class ConfusionExplorer(Figure):
             counts=counts.astype("<u4").tobytes(),
             shifts=shifts.tolist(),
             merges=[{"name": name, "merge": list(merge)} for name, merge in (merges or {}).items()],
-            opening=int(np.where(matrix.sum(1) > 0, hits / np.maximum(union, 1), 2).argmin()),
+            opening=worst if raised is None else raised,
         )
         self._matrix, self._image, self._answer = matrix, pixels, street.argmax(dim=0).numpy()
         self._require_light_state()
