@@ -4,6 +4,7 @@ These tests read the sources and need no built book; test_links.py follows the l
 """
 
 import re
+import string
 from functools import cache
 
 import pytest
@@ -17,6 +18,12 @@ ENTERS = re.compile(
     r"(?: and is treated in \{doc\}`[\d.]+ </(?P<treated>[^>]+)>`)?\.$",
     re.MULTILINE,
 )
+
+GREEK = (
+    "alpha beta gamma delta epsilon zeta eta theta kappa lambda mu nu xi pi rho sigma tau phi "
+    "varphi chi psi omega Gamma Delta Theta Lambda Sigma Phi Psi Omega"
+)
+LETTERS = {*string.ascii_letters, *(f"\\{name}" for name in GREEK.split())} - {r"\pi"}
 
 each_page = pytest.mark.parametrize("page", WRITTEN)
 
@@ -120,6 +127,32 @@ def test_term_is_given_in_chinese_and_explained(term):
     chinese, explained, *_ = glossary()[term].strip().splitlines()
     assert re.fullmatch(r"\s*(\(.+\)|.+)\.", chinese)
     assert len(explained.split()) >= 5
+
+
+# Symbols
+
+
+def symbols(text: str) -> set[str]:
+    """The Latin and Greek letters of its formulas; words in them, set upright, are none."""
+    formulas = " ".join(re.findall(r"\$\$?(.+?)\$\$?", FENCE.sub("", text), re.DOTALL))
+    formulas = re.sub(r"\\(?:text|mathrm|operatorname)\{[^}]*\}|\\[hv]space\S*", "", formulas)
+    formulas = re.sub(r"\\(?:begin|end)\{\w+\*?\}", "", formulas)
+    return {name for name in re.findall(r"\\?[A-Za-z]+", formulas) if name in LETTERS}
+
+
+@each_page
+def test_symbols_stand_in_the_notation(page):
+    assert symbols(markdown(page)) - symbols(markdown("book/notation")) == set()
+
+
+def test_reading_of_symbols():
+    assert symbols(r"Let $\theta$ be, and $$\mathrm{IoU}_c = a / b.$$") == {
+        r"\theta",
+        "c",
+        "a",
+        "b",
+    }
+    assert symbols(r"$\text{where } x_i \in \mathbb{R}$ and a $5 not $k$") >= {"x", "i", "R"}
 
 
 # Publications
