@@ -67,12 +67,13 @@ NUMBER = """
     link.dataset.page = pages[target] ?? "";
   }
   for (const paragraph of document.querySelectorAll(".index-entries p")) {
-    // A term that stands twice on a page is on it once.
-    let last = "";
-    for (const link of paragraph.querySelectorAll("a")) {
-      link.classList.toggle("repeated", link.dataset.page === last);
-      last = link.dataset.page;
-    }
+    // In their order, and a page once, however often the term stands on it.
+    const links = [...paragraph.querySelectorAll("a")];
+    links.sort((one, other) => one.dataset.page - other.dataset.page);
+    links.forEach((link, i) => {
+      link.classList.toggle("repeated", i > 0 && link.dataset.page === links[i - 1].dataset.page);
+      paragraph.append(link);
+    });
   }
 }
 """

@@ -207,8 +207,9 @@ class PrintableBuilder(SingleFileHTMLBuilder):
             yield nodes.paragraph("", letter, classes=["index-letter"])
             entries = nodes.bullet_list(classes=["index-entries"])
             for term, (links, below, _) in terms:
-                named = [(term, links), *((f"{term}, {lower}", uris) for lower, uris, *_ in below)]
-                entries += [self._index_entry(name, uris) for name, uris in named]
+                # On the screen a term's pages stand below it by title, on paper by number.
+                everywhere = [*links, *(found for _, founds, *_ in below for found in founds)]
+                entries += self._index_entry(term, everywhere)
             yield entries
 
     def _index_entry(self, term: str, uris: list[tuple[str, str | bool]]) -> nodes.list_item:

@@ -53,6 +53,15 @@ function makeSortable() {
   }
 }
 
+// Paper is light.
+const root = document.documentElement;
+let theme;
+window.addEventListener("beforeprint", () => {
+  theme = root.dataset.theme;
+  root.dataset.theme = "light";
+});
+window.addEventListener("afterprint", () => { root.dataset.theme = theme; });
+
 window.addEventListener("load", () => {
   nameCitations();
   makeSortable();

@@ -4,11 +4,13 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pikepdf
 import pytest
+from bs4 import BeautifulSoup
 from playwright.sync_api import Browser, Page
 from sphinx_external_toc.parsing import parse_toc_yaml
 
@@ -23,21 +25,33 @@ SHOW_TEXT = "Tf Tj TJ ' \""
 
 
 @pytest.fixture(scope="module")
-def paper(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> pikepdf.Pdf:
+def one_page(request: pytest.FixtureRequest) -> Path:
+    """The page that is printed."""
+    if BOOK_PDF:
+        return Path(BOOK_PDF).parent / "singlehtml" / "index.html"
+    folder = request.getfixturevalue("small_book").parents[1]
+    program = Path(sys.executable).with_name("jupyter-book")
+    command = [program, "build", folder, "--builder", "singlehtml", "-W", "--keep-going"]
+    build = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert build.returncode == 0, build.stdout + build.stderr
+    return folder / "_build" / "singlehtml" / "index.html"
+
+
+@pytest.fixture(scope="module")
+def paper(one_page: Path, tmp_path_factory: pytest.TempPathFactory) -> pikepdf.Pdf:
     """The printed book."""
     if BOOK_PDF:
-        path = Path(BOOK_PDF)
-    else:
-        if shutil.which("chromium") is None and shutil.which("google-chrome") is None:
-            pytest.skip("neither chromium nor google-chrome is installed: nothing was printed")
-        folder = request.getfixturevalue("small_book").parents[1]
-        program = Path(sys.executable).with_name("jupyter-book")
-        command = [program, "build", folder, "--builder", "singlehtml", "-W", "--keep-going"]
-        build = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert build.returncode == 0, build.stdout + build.stderr
-        path = tmp_path_factory.mktemp("paper") / "book.pdf"
-        printing.main(folder / "_build" / "singlehtml" / "index.html", path)
+        return pikepdf.open(BOOK_PDF)
+    if shutil.which("chromium") is None and shutil.which("google-chrome") is None:
+        pytest.skip("neither chromium nor google-chrome is installed: nothing was printed")
+    path = tmp_path_factory.mktemp("paper") / "book.pdf"
+    printing.main(one_page, path)
     return pikepdf.open(path)
+
+
+@pytest.fixture(scope="module")
+def soup(one_page: Path) -> BeautifulSoup:
+    return BeautifulSoup(one_page.read_text("utf-8"), "html.parser")
 
 
 def bookmarks(pdf: pikepdf.Pdf) -> list[tuple[int, str]]:
@@ -108,6 +122,37 @@ def test_links_lead_somewhere_and_none_to_a_file(paper):
     assert dead == []
     assert inner > 40
     assert outer > (50 if BOOK_PDF else -1)
+
+
+def test_no_two_anchors_that_links_lead_to_have_one_name(soup):
+    names = Counter(element["id"] for element in soup.find_all(id=True))
+    linked = {link["href"].removeprefix("#") for link in soup.select('a[href^="#"]')}
+    assert len(linked) > 40
+    assert {name: names[name] for name in linked if names[name] != 1} == {}
+
+
+def test_contents_lead_to_the_pages_in_their_order(paper, soup):
+    places = printing.page_of_anchors(paper)
+    links = [link["href"].removeprefix("#") for link in soup.select(".contents a.page-of")]
+    assert len(links) == len(chapters())  # the solutions, too, and the cover not
+    numbers = [places[name] for name in links]
+    assert numbers == sorted(set(numbers))
+
+
+def test_exercise_and_solution_lead_to_each_other(paper, soup):
+    places = printing.page_of_anchors(paper)
+    anchors = {element["id"]: element for element in soup.find_all(id=True)}
+    exercises = soup.select("div.exercise")
+    assert len(exercises) >= (100 if BOOK_PDF else 1)
+    for exercise in exercises:
+        link = exercise.select_one(".solution-reference a")
+        assert link is not None, exercise["id"]
+        solution = anchors[link["href"].removeprefix("#")]
+        assert "dropdown" not in solution["class"]
+        assert solution.find_parent(id="solutions")
+        back = solution.select_one(".admonition-title a")["href"].removeprefix("#")
+        assert back == exercise["id"]
+        assert places[back] < places["solutions"] <= places[solution["id"]]
 
 
 def fonts(page: pikepdf.Page) -> dict[str, pikepdf.Object]:
