@@ -130,8 +130,8 @@ class ConfusionExplorer(Figure):
         from matplotlib.figure import Figure as Drawing
 
         drawing = Drawing(figsize=(8.2, 3.7), layout="constrained")
-        left, right = drawing.subfigures(1, 2, width_ratios=(3, 2))
-        axes = left.subplots()
+        grid = drawing.add_gridspec(2, 2, width_ratios=(3, 2))
+        axes = drawing.add_subplot(grid[:, 0])
         shares = 100 * self._matrix / np.maximum(self._matrix.sum(1, keepdims=True), 1)
         axes.imshow(shares**0.5, cmap="Purples", vmin=0, vmax=14)
         for (row, column), share in np.ndenumerate(shares):
@@ -143,12 +143,9 @@ class ConfusionExplorer(Figure):
         axes.set_xlabel("predicted class", fontsize=9)
         axes.set_ylabel("true class, percent of its pixels", fontsize=9)
         colors = np.frombuffer(self.colors, np.uint8).reshape(256, 3)
-        for panel, title, pixels in zip(
-            right.subplots(2, 1),
-            ("The picture", "The answer"),
-            (self._image, colors[self._answer]),
-            strict=True,
-        ):
+        right = (("The picture", self._image), ("The answer", colors[self._answer]))
+        for row, (title, pixels) in enumerate(right):
+            panel = drawing.add_subplot(grid[row, 1])
             panel.imshow(pixels, interpolation="nearest")
             panel.set_title(title, fontsize=9, loc="left")
             panel.set_axis_off()
