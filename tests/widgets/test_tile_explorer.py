@@ -79,6 +79,24 @@ def test_what_is_kept_covers_the_side_once(settings, run_script) -> None:
     assert all(t["from"] <= t["first"] < t["last"] <= t["to"] for t in tiles)
 
 
+def test_joined_logits_equal_numpy_s(run_script) -> None:
+    row = {"from": 0, "to": 1, "first": 0, "last": 1}
+    (columns,) = run_script(TileExplorer, "lay", [[18, 8, 3, 0]])
+    tiles = [{"row": row, "column": column} for column in columns]
+    strips = [np.arange(16).reshape(2, 8) * k for k in (1.0, 3.0, -2.0)]
+    answers = [strip.ravel().tolist() for strip in strips]
+    cases = [[tiles, answers, 2, 1, 18, blend] for blend in (True, False)]
+    blended, kept = np.array(run_script(TileExplorer, "join", cases)).reshape(2, 2, 18)
+    window = np.sin(np.pi * (np.arange(8) + 0.5) / 8) ** 2
+    total, weights = np.zeros((2, 18)), np.zeros(18)
+    for strip, start in zip(strips, (0, 5, 10), strict=True):
+        total[:, start : start + 8] += window * strip
+        weights[start : start + 8] += window
+    np.testing.assert_allclose(blended, total / weights, atol=1e-9)
+    parts = [strips[0][:, :7], strips[1][:, 2:7], strips[2][:, 2:]]  # borders at 6.5 and 11.5
+    np.testing.assert_allclose(kept, np.concatenate(parts, axis=1), atol=1e-9)
+
+
 def test_labels_equal_torch_s_in_one_piece_and_in_tiles(open_figure) -> None:
     network, figure = make_tile_explorer()
     image = first_image(figure)
