@@ -15,6 +15,7 @@ from sphinx.util.typing import stringify_annotation
 ARRAY = re.compile(
     r"~?numpy\.ndarray\[tuple\[~?typing\.Any, \.\.\.\], ~?numpy\.dtype\[([\w.~]+)\]\]",
 )
+LINES = re.compile(r"<dl>\s*((?:<dd>(?:(?!<dd>).)*</dd>\s*)+)</dl>", re.DOTALL)
 CODE = re.compile(r"``[^`]+``|`[^`]+`")
 NAMED = re.compile(r"[a-z_][\w, ]*: ")
 MARKUP = re.compile(r"[*|\\]|(?<=\w)_(?!\w)")
@@ -74,6 +75,21 @@ def short_types(text: str | None) -> str | None:
     return ARRAY.sub(r"NDArray[\1]", text)
 
 
+def lay_out_signatures(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: object
+) -> None:
+    """Sphinx writes long signatures as lists of definitions without terms, which is no list."""
+    if "body" in context:
+        context["body"] = LINES.sub(
+            lambda found: (
+                '<span class="sig-lines">'
+                + found[1].replace("<dd>", '<span class="sig-line">').replace("</dd>", "</span>")
+                + "</span>"
+            ),
+            context["body"],
+        )
+
+
 def leave_out(
     app: Sphinx, what: str, name: str, obj: object, skip: bool, options: object
 ) -> bool | None:
@@ -89,4 +105,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("autodoc-process-docstring", spell_out, priority=400)
     app.connect("autodoc-process-signature", shorten)
     app.connect("autodoc-skip-member", leave_out)
+    app.connect("html-page-context", lay_out_signatures)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
