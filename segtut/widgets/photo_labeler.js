@@ -188,7 +188,7 @@ function shareTable(classes, colors) {
 
 function tiles(names) {
   const values = names.map(() => element("dd", {}, "…"));
-  const node = element("dl", { class: "st-tiles" }, ...names.map((name, i) => element("div", {}, element("dt", {}, name), values[i])));
+  const node = element("dl", { class: "st-tiles", style: "grid-template-columns: repeat(3, minmax(0, 1fr))" }, ...names.map((name, i) => element("div", {}, element("dt", {}, name), values[i])));
   return { node, show: (texts) => texts.forEach((text, i) => { values[i].textContent = text; }) };
 }
 
