@@ -80,8 +80,10 @@ def no_training(*arguments: Any, **options: Any) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["", "data", "data fetch", "data check", "data convert", "data show", "train", "evaluate"]
-    + ["predict", "export"],
+    [
+        *("", "data", "data fetch", "data check", "data convert", "data show"),
+        *("train", "evaluate", "predict", "export"),
+    ],
 )
 def test_every_command_has_help(capsys: pytest.CaptureFixture[str], command: str) -> None:
     with pytest.raises(SystemExit) as exit_:
