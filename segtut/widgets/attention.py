@@ -130,7 +130,7 @@ class AttentionExplorer(Figure):
         row, column = self.start
         cell = self.height / about["rows"], self.width / about["columns"]
         maps = self.weights(len(self.layers) - 1, 0)[:, row * about["columns"] + column]
-        drawing = Drawing(figsize=(2.3 * (len(maps) + 1), 2.1))
+        drawing = Drawing(figsize=(1.8 * (len(maps) + 1), 1.7), layout="constrained")
         panels = drawing.subplots(1, len(maps) + 1)
         panels[0].imshow(self._first)
         panels[0].set_title("From here", fontsize=10, loc="left")
