@@ -127,6 +127,25 @@ function paintLabels(canvas, labels, height, width, colors) {
   context.putImageData(pixels, 0, 0);
 }
 
+// Pixels one by one: color(i) gives the three numbers of pixel i, row by row.
+function paintPixels(canvas, height, width, color) {
+  [canvas.width, canvas.height] = [width, height];
+  const context = canvas.getContext("2d");
+  const image = context.createImageData(width, height);
+  for (let i = 0; i < height * width; i++) {
+    image.data.set(color(i), 4 * i);
+    image.data[4 * i + 3] = 255;
+  }
+  context.putImageData(image, 0, 0);
+}
+
+// Numbers in large type, each under its name; show() takes their texts.
+function numberTiles(names) {
+  const values = names.map(() => element("dd", {}, "…"));
+  const node = element("dl", { class: "st-tiles" }, ...names.map((name, i) => element("div", {}, element("dt", {}, name), values[i])));
+  return { node, show: (texts) => texts.forEach((text, i) => { values[i].textContent = text; }) };
+}
+
 // Call draw(width) now and whenever the node's width changes. Returns what ends it.
 function whenResized(node, draw) {
   let last = 0;

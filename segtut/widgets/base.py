@@ -148,6 +148,24 @@ def image_array(image: Tensor, name: str) -> NDArray[np.uint8]:
     return np.ascontiguousarray(pixels.permute(1, 2, 0).cpu().numpy())
 
 
+def street_arrays(
+    images: Tensor, targets: Tensor, names: Sequence[str], num_classes: int
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Pictures (S, H, W, 3) and labels (S, H, W) as bytes.
+
+    images: uint8 (S, 3, H, W); targets: integers (S, H, W), classes or 255; names: one a street.
+    Raises ValueError where they do not fit each other.
+    """
+    labels = label_array(targets, num_classes, "targets", ndim=3)
+    pictures = np.stack([image_array(image, f"images[{k}]") for k, image in enumerate(images)])
+    if pictures.shape[:3] != labels.shape or len(names) != len(labels):
+        raise ValueError(
+            f"{len(names)} names, images {tuple(pictures.shape)} and targets {labels.shape} "
+            "were given, expected one name and one size for each street"
+        )
+    return pictures, labels
+
+
 def check_classes(classes: Sequence[str], palette: Sequence[RGB]) -> None:
     """Raise ValueError unless there is one color a class."""
     if len(classes) != len(palette):

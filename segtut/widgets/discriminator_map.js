@@ -98,23 +98,6 @@ function scoreAt(pixel, { field, stride, start }, count) {
 const sigmoid = (value) => 1 / (1 + Math.exp(-value));
 const percent = (value) => `${Math.round(100 * value)}\u00a0%`;
 
-function tiles(names) {
-  const values = names.map(() => element("dd", {}, "…"));
-  const node = element("dl", { class: "st-tiles" }, ...names.map((name, i) => element("div", {}, element("dt", {}, name), values[i])));
-  return { node, show: (texts) => texts.forEach((text, i) => { values[i].textContent = text; }) };
-}
-
-function paintPixels(canvas, height, width, color) {
-  [canvas.width, canvas.height] = [width, height];
-  const context = canvas.getContext("2d");
-  const image = context.createImageData(width, height);
-  for (let i = 0; i < height * width; i++) {
-    image.data.set(color(i), 4 * i);
-    image.data[4 * i + 3] = 255;
-  }
-  context.putImageData(image, 0, 0);
-}
-
 // A rectangle around pixels, dark inside light so that it shows on every color.
 function frame(node, height, width, top, left, bottom, right) {
   node.setAttribute("viewBox", `0 0 ${width} ${height}`);
@@ -139,7 +122,7 @@ function render({ model, el }) {
   const application = { class: "st-over st-paint", tabindex: 0, role: "application" };
   const picture = element("div", { ...application, "aria-roledescription": "picture to damage" }, canvas, window_);
   const map = element("div", { ...application, "aria-roledescription": "map of scores" }, heat, cell);
-  const numbers = tiles(["Pixels damaged", "Scores that see damage and object", "Scores that see none and object", "One run"]);
+  const numbers = numberTiles(["Pixels damaged", "Scores that see damage and object", "Scores that see none and object", "One run"]);
   const { node: says, say } = sentence();
 
   const chosen = () => [scoreAt(where.row, network, answer.rows), scoreAt(where.column, network, answer.columns)];

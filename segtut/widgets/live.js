@@ -65,7 +65,7 @@ function agreement(truth, said, classes, only = null) {
   return { accuracy: total ? hits.reduce((sum, value) => sum + value, 0) / total : null, iou };
 }
 
-function paintPixels(canvas, pixels, height, width) {
+function paintPicture(canvas, pixels, height, width) {
   [canvas.width, canvas.height] = [width, height];
   const context = canvas.getContext("2d");
   const image = context.createImageData(width, height);
@@ -197,12 +197,6 @@ function classTable(classes, colors) {
   };
 }
 
-function tiles(names) {
-  const values = names.map(() => element("dd", {}, "…"));
-  const node = element("dl", { class: "st-tiles" }, ...names.map((name, i) => element("div", {}, element("dt", {}, name), values[i])));
-  return { node, show: (texts) => texts.forEach((text, i) => { values[i].textContent = text; }) };
-}
-
 const percent = (value) => (value === null ? "none" : `${(100 * value).toFixed(1)}\u00a0%`);
 const mean = (values) => {
   const known = values.filter((value) => value !== null);
@@ -235,15 +229,15 @@ function render({ model, el }) {
   const root = card(el, "A U-Net at work");
   const { node: says, say } = sentence();
   const table = classTable(classes, colors);
-  const numbers = tiles(["Pixels right", "Mean IoU", "Of the paint, right", "One run"]);
+  const numbers = numberTiles(["Pixels right", "Mean IoU", "Of the paint, right", "One run"]);
 
   const seen = () => adjusted(street.pixels, height, width, settings, grain);
-  const showPicture = () => { paintPixels(picture.canvas, seen(), height, width); };
+  const showPicture = () => { paintPicture(picture.canvas, seen(), height, width); };
   const showAnswer = () => {
     const color = VIEWS[view](answer, colors);
     const pixels = new Uint8ClampedArray(3 * places);
     for (let i = 0; i < places; i++) pixels.set(color(i), 3 * i);
-    paintPixels(labeled.canvas, pixels, height, width);
+    paintPicture(labeled.canvas, pixels, height, width);
   };
   const look = () => {
     picture.place();

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from segtut.data.dataset import RGB
 from segtut.inference import export_program, predict
-from segtut.widgets.base import Figure, check_classes, color_table, image_array, label_array
+from segtut.widgets.base import Figure, check_classes, color_table, street_arrays
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
@@ -56,13 +56,7 @@ class LiveNetwork(Figure):
         check_classes(classes, palette)
         if not 2 <= len(classes) <= 9:
             raise ValueError(f"{len(classes)} classes were given, expected 2 to 9: one digit each")
-        labels = label_array(targets, len(classes), "targets", ndim=3)
-        pictures = np.stack([image_array(image, f"images[{k}]") for k, image in enumerate(images)])
-        if pictures.shape[:3] != labels.shape or len(names) != len(labels):
-            raise ValueError(
-                f"{len(names)} names, images {tuple(pictures.shape)} and targets {labels.shape} "
-                "were given, expected one name and one size for each street"
-            )
+        pictures, labels = street_arrays(images, targets, names, len(classes))
         program = export_program(model, "float16")
         first = predict(model, images[0])
         if first.shape[0] != len(classes):

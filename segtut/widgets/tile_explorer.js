@@ -93,23 +93,6 @@ function iouOf(truth, said, classes) {
   return hits.map((both, c) => (there[c] + called[c] ? both / (there[c] + called[c] - both) : null));
 }
 
-function paintPixels(canvas, color, height, width) {
-  [canvas.width, canvas.height] = [width, height];
-  const context = canvas.getContext("2d");
-  const image = context.createImageData(width, height);
-  for (let i = 0; i < height * width; i++) {
-    image.data.set(color(i), 4 * i);
-    image.data[4 * i + 3] = 255;
-  }
-  context.putImageData(image, 0, 0);
-}
-
-function numbersOf(names) {
-  const values = names.map(() => element("dd", {}, "…"));
-  const node = element("dl", { class: "st-tiles" }, ...names.map((name, i) => element("div", {}, element("dt", {}, name), values[i])));
-  return { node, show: (texts) => texts.forEach((text, i) => { values[i].textContent = text; }) };
-}
-
 // Rows: classes, and their mean. Columns: IoU in one piece, IoU in tiles.
 function iouTable(classes, colors) {
   const head = ["IoU in this street", "in one piece", "in tiles"].map((name) => element("th", { scope: "col" }, name));
@@ -179,7 +162,7 @@ function render({ model, el }) {
 
   const root = card(el, "A street in tiles");
   const { node: says, say } = sentence();
-  const numbers = numbersOf(["Tiles", "Pixels computed", "Labels that differ", "Largest difference of a logit"]);
+  const numbers = numberTiles(["Tiles", "Pixels computed", "Labels that differ", "Largest difference of a logit"]);
   const table = iouTable(classes, colors);
   const picture = () => pictures.subarray(3 * places * number, 3 * places * (number + 1));
   const truth = () => truths.subarray(places * number, places * (number + 1));
@@ -222,7 +205,7 @@ function render({ model, el }) {
     const computed = all.reduce((sum, { row, column }) => sum + (row.to - row.from) * (column.to - column.from), 0);
     paintLabels(canvases[0], one, height, width, colors);
     paintLabels(canvases[1], many, height, width, colors);
-    paintPixels(canvases[2], (i) => (one[i] !== many[i] ? CHANGED : SAME.map((value, c) => value + Math.min(1, 2 * apart[i]) * (APART[c] - value))), height, width);
+    paintPixels(canvases[2], height, width, (i) => (one[i] !== many[i] ? CHANGED : SAME.map((value, c) => value + Math.min(1, 2 * apart[i]) * (APART[c] - value))));
     canvases[2].setAttribute("aria-label", `Where they differ: ${changed} of ${places} pixels have another label`);
     numbers.show([count(all.length), `${(computed / places).toFixed(2)} ×`, `${((100 * changed) / places).toFixed(2)}\u00a0%`, largest < 1e-6 ? "0" : largest.toPrecision(2)]);
     table.show(iouOf(truth(), one, classes.length), iouOf(truth(), many, classes.length));
@@ -246,7 +229,7 @@ function render({ model, el }) {
     while (wanted) {
       wanted = false;
       const [shown, pixels, all, logits] = [number, picture(), tiles(), []];
-      paintPixels(street.canvas, (i) => pixels.subarray(3 * i, 3 * i + 3), height, width);
+      paintPixels(street.canvas, height, width, (i) => pixels.subarray(3 * i, 3 * i + 3));
       const piece = { row: { from: 0, to: height }, column: { from: 0, to: width } };
       for (const tile of wholes[shown] ? all : [piece, ...all]) {
         const { values, h, w } = cut(pixels, width, tile);

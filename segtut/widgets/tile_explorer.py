@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from segtut.data.dataset import RGB
 from segtut.inference import export_program, predict
 from segtut.models.geometry import receptive_field
-from segtut.widgets.base import Figure, check_classes, color_table, image_array, label_array
+from segtut.widgets.base import Figure, check_classes, color_table, street_arrays
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
@@ -59,13 +59,7 @@ class TileExplorer(Figure):
         palette: Sequence[RGB],
     ) -> None:
         check_classes(classes, palette)
-        labels = label_array(targets, len(classes), "targets", ndim=3)
-        pictures = np.stack([image_array(image, f"images[{k}]") for k, image in enumerate(images)])
-        if pictures.shape[:3] != labels.shape or len(names) != len(labels):
-            raise ValueError(
-                f"{len(names)} names, images {tuple(pictures.shape)} and targets {labels.shape} "
-                "were given, expected one name and one size for each street"
-            )
+        pictures, labels = street_arrays(images, targets, names, len(classes))
         if max(labels.shape[1:]) <= _OPENING_TILE:
             raise ValueError(
                 f"the streets are {labels.shape[1]} by {labels.shape[2]} pixels, expected one side "

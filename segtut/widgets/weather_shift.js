@@ -60,23 +60,6 @@ function promised(ranks, limit) {
   return 99;
 }
 
-function paintPixels(canvas, height, width, color) {
-  [canvas.width, canvas.height] = [width, height];
-  const context = canvas.getContext("2d");
-  const image = context.createImageData(width, height);
-  for (let i = 0; i < height * width; i++) {
-    image.data.set(color(i), 4 * i);
-    image.data[4 * i + 3] = 255;
-  }
-  context.putImageData(image, 0, 0);
-}
-
-function tiles(names) {
-  const values = names.map(() => element("dd", {}, "…"));
-  const node = element("dl", { class: "st-tiles" }, ...names.map((name, i) => element("div", {}, element("dt", {}, name), values[i])));
-  return { node, show: (texts) => texts.forEach((text, i) => { values[i].textContent = text; }) };
-}
-
 const percent = (value) => (value === null ? "none" : `${(100 * value).toFixed(1)}\u00a0%`);
 
 function render({ model, el }) {
@@ -94,7 +77,7 @@ function render({ model, el }) {
   const root = card(el, "A network in other weather");
   const { node: says, say } = sentence();
   const canvases = ["Street", "Labels", "Confidence"].map((name) => element("canvas", { class: "st-crisp", role: "img", "aria-label": name }));
-  const numbers = tiles(["Labels given", "Wrong among them", "Wrong, it expects", "Wrong without silence"]);
+  const numbers = numberTiles(["Labels given", "Wrong among them", "Wrong, it expects", "Wrong without silence"]);
   const grid = Array.from({ length: 100 }, (_, k) => k + 1);
   const lines = [{ xs: grid, ys: grid.map(() => 0) }, { xs: grid, ys: grid.map(() => 0), other: true }];
   const curve = chart({
