@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import io
 import json
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ import pytest
 import torch
 from ipywidgets.embed import dependency_state
 from PIL import Image
-from playwright.sync_api import Browser, Page, Route
+from playwright.sync_api import Browser, ConsoleMessage, Page, Route
 from torch import nn
 
 from segtut.data.palette import STREETS_PALETTE
@@ -58,14 +59,14 @@ PAGE = """<!doctype html>
 <meta name="viewport" content="width=device-width">{head}</head>
 <body style="font-family: sans-serif; margin: 8px"><main><h1>A figure</h1>
 {body}
-{static}
 </main></body></html>"""
 
-EMBEDDED = """<script type="application/vnd.jupyter.widget-state+json">{state}</script>
-<script type="application/vnd.jupyter.widget-view+json">{view}</script>"""
+STATE = '<script type="application/vnd.jupyter.widget-state+json">{state}</script>'
+EMBEDDED = """<div id="{name}">
+<script type="application/vnd.jupyter.widget-view+json">{view}</script></div>"""
 
 # As much of anywidget as a figure asks for: loads in a tenth of the time of the real scripts.
-HOSTED = """<div id="host"></div><script type="module">
+HOSTED = """<div id="{name}"></div><script type="module">
 const state = {state};
 const model = {{
   get(name) {{
@@ -78,7 +79,7 @@ const style = document.createElement("style");
 style.textContent = state._css;
 document.head.append(style);
 const url = URL.createObjectURL(new Blob([state._esm], {{ type: "text/javascript" }}));
-(await import(url)).default.render({{ model, el: document.getElementById("host") }});
+(await import(url)).default.render({{ model, el: document.getElementById("{name}") }});
 </script>"""
 
 OpenFigure = Callable[..., Page]
@@ -305,10 +306,24 @@ FIGURES: dict[str, Callable[[], Figure]] = {
 }
 
 
+@functools.cache
+def built(name: str) -> Figure:
+    """A figure and its static picture, made once for all tests that only look at them."""
+    figure = FIGURES[name]()
+    figure.static_picture = functools.cache(figure.static_picture)
+    return figure
+
+
 @pytest.fixture(params=FIGURES)
 def figure(request: pytest.FixtureRequest) -> Figure:
     """Each of the figures in turn."""
-    return FIGURES[request.param]()
+    return built(request.param)
+
+
+@pytest.fixture
+def figures() -> dict[str, Figure]:
+    """All of them, for one page."""
+    return {name: built(name) for name in FIGURES}
 
 
 @pytest.fixture
@@ -340,9 +355,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def open_figure(browser: Browser, site: Path) -> Iterator[OpenFigure]:
-    """A function that shows a figure; afterwards the page must not have complained.
+    """A function that shows a figure, or several; afterwards the page must not have complained.
 
     With `embedded=True` the page is what the book has, with the scripts that the book carries.
+    With `static=True` it has the static picture, too.
     """
     complaints: list[str] = []
     contexts = []
@@ -351,23 +367,32 @@ def open_figure(browser: Browser, site: Path) -> Iterator[OpenFigure]:
         complaints.append(f"asked the network for {route.request.url}")
         route.abort()
 
+    def listen(line: ConsoleMessage) -> None:
+        if line.type == "error":
+            complaints.append(f"{line.text} ({line.location['url']})")
+
     def show(
-        figure: Figure,
+        figures: Figure | dict[str, Figure],
         *,
         embedded: bool = False,
+        static: bool = False,
         theme: str = "light",
         width: int = 900,
         **options: object,
     ) -> Page:
+        if isinstance(figures, Figure):
+            figures = {"figure": figures}
         context = browser.new_context(viewport={"width": width, "height": 900}, **options)
         contexts.append(context)
         page = context.new_page()
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda line: line.type == "error" and complaints.append(line.text))
+        page.on("pageerror", lambda error: complaints.append(error.stack or str(error)))
+        page.on("console", listen)
         page.route("http*://**", leave_alone)
+        head, body = (embedded_page if embedded else hosted_page)(figures)
+        if static:
+            body += "".join(figure.static_html() for figure in figures.values())
         path = site / "page.html"
-        write = embedded_page if embedded else hosted_page
-        path.write_text(write(figure, theme), encoding="utf-8")
+        path.write_text(PAGE.format(theme=theme, head=head, body=body), encoding="utf-8")
         page.goto(path.as_uri())
         if options.get("java_script_enabled", True):
             page.wait_for_selector(".segtut-figure")
@@ -376,30 +401,33 @@ def open_figure(browser: Browser, site: Path) -> Iterator[OpenFigure]:
     yield show
     for context in contexts:
         context.close()
-    assert not complaints
+    assert not complaints, "\n".join(complaints)
 
 
-def embedded_page(figure: Figure, theme: str) -> str:
-    """A page with the figure's state, as the built book has it."""
-    state = {"version_major": 2, "version_minor": 0}
-    state["state"] = dependency_state([figure], drop_defaults=False)
-    view = {"version_major": 2, "version_minor": 0, "model_id": figure.model_id}
-    return PAGE.format(
-        theme=theme,
-        head="".join(f'<script src="{name}"></script>' for name in SCRIPTS),
-        body=EMBEDDED.format(state=in_script(state), view=in_script(view)),
-        static=figure.static_html(),
-    )
+def embedded_page(figures: dict[str, Figure]) -> tuple[str, str]:
+    """Head and body of a page with the figures' states, as the built book has them."""
+    version = {"version_major": 2, "version_minor": 0}
+    state = dependency_state(list(figures.values()), drop_defaults=False)
+    body = ""
+    for name, figure in figures.items():
+        state[figure.model_id]["state"]["_esm"] += f"\n//# sourceURL={name}.js"  # named in errors
+        view = in_script({**version, "model_id": figure.model_id})
+        body += EMBEDDED.format(name=name, view=view)
+    head = "".join(f'<script src="{name}"></script>' for name in SCRIPTS)
+    return head, STATE.format(state=in_script({**version, "state": state})) + body
 
 
-def hosted_page(figure: Figure, theme: str) -> str:
-    """A page that runs the figure's script alone, in place of anywidget."""
-    state = {
-        name: {"base64": base64.b64encode(value).decode()} if isinstance(value, bytes) else value
-        for name, value in figure.get_state().items()
-    }
-    body = HOSTED.format(state=in_script(state))
-    return PAGE.format(theme=theme, head="", body=body, static=figure.static_html())
+def hosted_page(figures: dict[str, Figure]) -> tuple[str, str]:
+    """Head and body of a page that runs the figures' scripts alone, in place of anywidget."""
+    body = ""
+    for name, figure in figures.items():
+        state = {
+            key: {"base64": base64.b64encode(value).decode()} if isinstance(value, bytes) else value
+            for key, value in figure.get_state().items()
+        }
+        state["_esm"] += f"\n//# sourceURL={name}.js"  # named in errors
+        body += HOSTED.format(name=name, state=in_script(state))
+    return "", body
 
 
 def in_script(value: object) -> str:
