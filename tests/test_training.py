@@ -601,6 +601,9 @@ def counts_of(scores: Scores) -> list[Tensor]:
     return [*scores.confusion.state(), *scores.boundary.state(), *scores.calibration.state()]
 
 
+one_worker = pytest.mark.xdist_group("two processes")  # they are started once
+
+
 @pytest.fixture(scope="module")
 def two_processes(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     folder = tmp_path_factory.mktemp("processes")
@@ -620,6 +623,7 @@ def two_processes(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, An
     return [{**tensors, "loss": header["loss"]} for tensors, header in results]
 
 
+@one_worker
 def test_two_processes_train_what_one_trains(two_processes: list[dict[str, Any]]) -> None:
     alone, losses = _train_and_score("group", accumulate=2)
     for found in two_processes:
@@ -634,6 +638,7 @@ def test_two_processes_train_what_one_trains(two_processes: list[dict[str, Any]]
     assert same(first, second)
 
 
+@one_worker
 def test_two_processes_score_what_one_scores(two_processes: list[dict[str, Any]]) -> None:
     alone, _ = _train_and_score("group", accumulate=2)
     for found in two_processes:
@@ -641,6 +646,7 @@ def test_two_processes_score_what_one_scores(two_processes: list[dict[str, Any]]
             torch.testing.assert_close(found[name], alone[name], rtol=1e-6, atol=1e-6)
 
 
+@one_worker
 def test_two_processes_score_the_network_that_the_first_one_keeps(
     two_processes: list[dict[str, Any]],
 ) -> None:

@@ -38,14 +38,14 @@ def measured_receptive_field(model: nn.Module, side: int) -> int:
         for parameter in model.parameters():
             parameter.copy_(parameter.abs() + 0.01)
             parameter /= parameter.sum()
-    # Rows are measured, so a narrow image will do.
-    image = torch.ones(1, 3, side, 16, dtype=torch.float64, requires_grad=True)
-    output = model(image)[0, 0].sum(dim=1)
+    # Rows are measured, so a narrow image will do; one copy of it for each row of the output.
+    images = torch.ones(32, 3, side, 16, dtype=torch.float64, requires_grad=True)
+    outputs = model(images)[:, 0].sum(dim=2)
+    middle = outputs.shape[1] // 2
+    (gradients,) = torch.autograd.grad(outputs[:, middle:].diagonal().sum(), images)
     rows = []
-    middle = len(output) // 2
-    for row in range(middle, min(middle + 32, len(output))):
-        (gradient,) = torch.autograd.grad(output[row], image, retain_graph=True)
-        seen = gradient.abs().sum(dim=(0, 1, 3)).nonzero().flatten()
+    for gradient in gradients[: outputs.shape[1] - middle].abs().sum(dim=(1, 3)):
+        seen = gradient.nonzero().flatten()
         rows.append(int(seen[-1] - seen[0]) + 1)
         assert 0 < seen[0] < seen[-1] < side - 1, "the image is too small to measure on"
     return max(rows)

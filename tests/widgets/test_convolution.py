@@ -28,6 +28,7 @@ def layer(kernel: int, stride: int, padding: int, dilation: int) -> nn.Conv1d:
 
 def test_output_size_is_that_of_torch(run_script) -> None:
     cases = list(product(range(3, 17), range(1, 8), range(1, 5), range(5), range(1, 5)))
+    cases = cases[::11]  # prime to the lengths of all ranges, so that each number meets each other
     found = run_script(ConvolutionGeometry, "outputSize", [list(case) for case in cases])
     for (size, *numbers), outputs in zip(cases, found, strict=True):
         try:
