@@ -9,7 +9,6 @@ import numpy as np
 import torch
 import traitlets
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from torch import Tensor
 
 from segtut.widgets.base import Figure
@@ -168,6 +167,8 @@ def _lowest_point(
         solution = np.linalg.lstsq(inputs, truth, rcond=None)[0]
         return float(solution[0]), float(solution[1])
     start = (0.0, 0.0) if kind == "cross_entropy" else _lowest_point(KINDS[0], values, truth)
+    from scipy.optimize import minimize  # a third of a second, which every other figure saves
+
     found = minimize(
         lambda point: float(surface(kind, values, truth, point[0], point[1])),
         start,
