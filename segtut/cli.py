@@ -16,6 +16,7 @@ from segtut import checkpoints, inference, objectives, results, scoring, trainin
 from segtut.data import InMemory, PartlyLabeled, PictureFolder, Subset, doctor
 from segtut.data.dataset import SegmentationDataset
 from segtut.objectives import Objective
+from segtut.optimizers import OptimizerName
 from segtut.precision import Precision
 
 DATA_VARIABLE = "SEGTUT_DATA"
@@ -376,6 +377,12 @@ def _add_plan(train: argparse.ArgumentParser) -> None:
     train.add_argument("--accumulate", type=int, default=1, help="batches that make one step")
     train.add_argument("--learning-rate", type=float, default=3e-3, help="its highest value")
     train.add_argument("--weight-decay", type=float, default=1e-2, help="of kernels, not biases")
+    train.add_argument(
+        "--optimizer",
+        default="adamw",
+        choices=get_args(OptimizerName),
+        help="muon orthogonalizes the steps of the kernels: more is learned in few steps",
+    )
     train.add_argument("--schedule", default="one_cycle", choices=get_args(training.Schedule))
     train.add_argument("--warmup", type=float, default=0.1, help="share of steps that warm up")
     train.add_argument("--average", type=float, default=0.99, help="decay of averaged weights")
@@ -597,6 +604,7 @@ def _plan(options: argparse.Namespace) -> training.Plan:
         accumulate=options.accumulate,
         learning_rate=options.learning_rate,
         weight_decay=options.weight_decay,
+        optimizer=options.optimizer,
         schedule=options.schedule,
         warmup=options.warmup,
         average=options.average,

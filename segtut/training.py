@@ -14,7 +14,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +30,7 @@ from segtut.data.views import Augmented
 from segtut.inference import evaluating
 from segtut.metrics import BoundaryIoU, CalibrationError, ConfusionMatrix
 from segtut.objectives.base import Objective, Supervised
+from segtut.optimizers import OptimizerName, make_optimizers
 from segtut.precision import Precision, autocast
 
 Schedule = Literal["one_cycle", "cosine", "constant"]
@@ -62,7 +63,7 @@ class Plan:
     ``batch_size`` counts the images of a step over all processes, in one forward pass each;
     ``accumulate`` such batches make one step of the optimizer. ``average`` is the decay of the
     exponential moving average of the weights (0: none); ``warmup`` the share of the steps in which
-    the learning rate rises.
+    the learning rate rises; ``optimizer`` is one of `segtut.optimizers`.
     """
 
     steps: int
@@ -70,6 +71,7 @@ class Plan:
     accumulate: int = 1
     learning_rate: float = 3e-3
     weight_decay: float = 1e-2
+    optimizer: OptimizerName = "adamw"
     schedule: Schedule = "one_cycle"
     warmup: float = 0.1
     average: float = 0.99
@@ -84,6 +86,8 @@ class Plan:
                 raise ValueError(f"{name} must lie in [0, 1), not {getattr(self, name)}")
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate must be positive, not {self.learning_rate}")
+        if self.optimizer not in get_args(OptimizerName):
+            raise ValueError(f"optimizer must be 'adamw' or 'muon', not {self.optimizer!r}")
         if self.schedule not in ("one_cycle", "cosine", "constant"):
             raise ValueError(
                 f"schedule must be 'one_cycle', 'cosine' or 'constant', not {self.schedule!r}"
@@ -180,7 +184,7 @@ def fit(
         )
     model.to(device_, memory_format=torch.channels_last)  # type: ignore[call-overload]
     data = train_set.fingerprint() if checkpoint is not None else ""
-    run = _Run(model, goal, plan, device_, data)
+    run = _Run(model, goal, plan, data)
     if resume and checkpoint is not None and Path(checkpoint).exists():
         run.load(checkpoint)
     network = accelerator.prepare_model(model) if accelerator.num_processes > 1 else model
@@ -204,8 +208,7 @@ def fit(
             network.train()
             micro = [next(batches) for _ in range(plan.accumulate)]
             value = _gradients(network, goal, micro, accelerator, device_)
-            run.optimizer.step()
-            run.optimizer.zero_grad(set_to_none=True)
+            run.take_step()
             goal.finish_step(model, plan.rate(step) / plan.learning_rate)
             run.finish_step(value)
             bar.update()
@@ -237,9 +240,7 @@ def fit(
 class _Run:
     """All that changes from step to step, and how it is written and read back."""
 
-    def __init__(
-        self, model: nn.Module, goal: Objective, plan: Plan, device: torch.device, data: str
-    ) -> None:
+    def __init__(self, model: nn.Module, goal: Objective, plan: Plan, data: str) -> None:
         self.model = model
         self.goal = goal
         self.plan = plan
@@ -247,10 +248,8 @@ class _Run:
         self.step = 0
         self.history = History()
         self._losses: list[Tensor] = []
-        self.optimizer = torch.optim.AdamW(
-            _parameter_groups(model, plan.weight_decay),
-            lr=plan.learning_rate,
-            fused=device.type in ("cpu", "cuda"),
+        self.optimizers = make_optimizers(
+            model, plan.optimizer, plan.learning_rate, plan.weight_decay
         )
         self._average = moving_average(model, plan.average) if plan.average else None
 
@@ -260,8 +259,15 @@ class _Run:
         return self._average.module if self._average is not None else self.model
 
     def set_rate(self, rate: float) -> None:
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        for optimizer in self.optimizers.values():
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+
+    def take_step(self) -> None:
+        """Move the weights, and forget the gradients."""
+        for optimizer in self.optimizers.values():
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
 
     def finish_step(self, loss: Tensor) -> None:
         if self._average is not None:
@@ -282,7 +288,7 @@ class _Run:
 
     def _optimizers(self) -> dict[str, torch.optim.Optimizer]:
         own = self.goal.optimizer
-        return {"optimizer": self.optimizer} | ({} if own is None else {"adversary": own})
+        return self.optimizers | ({} if own is None else {"adversary": own})
 
     def save(self, path: str | Path) -> None:
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
@@ -355,15 +361,6 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]
         state.setdefault(int(index), {})[key] = value
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
-
-
-def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Decay the kernels; leave biases and normalization alone."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    return [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
 
 
 class _Order:

@@ -26,6 +26,7 @@ from segtut.data.transforms import resize_image
 from segtut.labels import check_label_map
 from segtut.losses import CrossEntropyLoss
 from segtut.metrics import ConfusionMatrix
+from segtut.optimizers import OptimizerName
 from segtut.precision import autocast
 from segtut.training import Plan, Scores, collate, evaluate, fit, to_network
 from tests.blocks import Blocks, fresh_processes, small_unet
@@ -58,11 +59,13 @@ class AllVoid(Blocks):
 # Interruption and resumption
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("number", "optimizer"), [(signal.SIGINT, "adamw"), (signal.SIGTERM, "muon")]
+)
 def test_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
-    tmp_path: Path, number: signal.Signals
+    tmp_path: Path, number: signal.Signals, optimizer: OptimizerName
 ) -> None:
-    plan = Plan(steps=7, batch_size=4, average=0.9, seed=3)
+    plan = Plan(steps=7, batch_size=4, optimizer=optimizer, average=0.9, seed=3)
     options = {**QUIET, "transform": standard_augmentation((12, 12)), "validate_every": 2}
     options["validation_set"] = Blocks(2, seed=9)
     whole = small_unet("batch", dropout=0.3)
@@ -93,6 +96,7 @@ def test_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
     assert same(ours, theirs)
     assert our_header == their_header
     assert any(name.startswith("optimizer.") for name in ours)
+    assert any(name.startswith("muon.") for name in ours) == (optimizer == "muon")
     assert any(
         not torch.equal(ours[f"model.{name}"], value) for name, value in whole.state_dict().items()
     )
@@ -325,6 +329,7 @@ def test_constant_rises_and_stays() -> None:
         {"accumulate": 0},
         {"warmup": 1.0},
         {"average": 1.0},
+        {"optimizer": "sgd"},
         {"average": -0.1},
         {"learning_rate": 0.0},
         {"learning_rate": math.nan},
