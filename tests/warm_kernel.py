@@ -30,6 +30,7 @@ PACKAGES = (
     "scipy.ndimage",
     "matplotlib.pyplot",
     "anywidget",
+    "myst_nb.ext.glue",
     "ipykernel.kernelapp",
 )
 
