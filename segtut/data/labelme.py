@@ -160,7 +160,8 @@ class _Survey:
     empty: list[str] = field(default_factory=list)
     without_area: list[str] = field(default_factory=list)
     without_outline: list[str] = field(default_factory=list)
-    partly_outlined: list[str] = field(default_factory=list)
+    partly_outlined: dict[str, float] = field(default_factory=dict)
+    """The share of pixels in no outline, by name."""
     names: Counter[str] = field(default_factory=Counter)
     pictures: set[Path] = field(default_factory=set)
 
@@ -198,7 +199,7 @@ class _Survey:
         if not shapes:
             self.without_outline.append(name)
         elif BACKGROUND not in classes and (owner < 0).any():
-            self.partly_outlined.append(f"{name} ({(owner < 0).mean():.0%})")
+            self.partly_outlined[name] = float((owner < 0).mean())
         return labels
 
     def picture(self, path: Path, annotation: Mapping[str, Any]) -> Path | bytes | None:
@@ -246,14 +247,23 @@ class _Survey:
         for names, text, advice in kinds:
             if names:
                 found.append(Finding("warning", f"{len(names)} {text}", advice, tuple(names)))
-        if self.partly_outlined:
+        left_out = {
+            Path(name).with_suffix("").as_posix()
+            for names in self.failed.values()
+            for name in names
+        }
+        partly = [
+            f"{name} ({share:.0%})"
+            for name, share in self.partly_outlined.items()
+            if name not in left_out
+        ]
+        if partly:
             found.append(
                 Finding(
                     "note",
-                    f"{len(self.partly_outlined)} pictures have pixels in no outline, which are "
-                    "void",
+                    f"{len(partly)} pictures have pixels in no outline, which are void",
                     f"to make them a class, list {BACKGROUND} among the classes",
-                    tuple(self.partly_outlined),
+                    tuple(partly),
                 )
             )
         lone = sorted(path.name for path in _pictures_in(self.folder) - self.pictures)

@@ -316,6 +316,13 @@ def test_void_is_said_only_where_there_is_no_background(folder: Path, tmp_path: 
     assert not convert(folder, tmp_path / "two", ("background", "road", "car")).findings
 
 
+def test_pictures_that_were_left_out_are_not_counted_as_void(folder: Path, tmp_path: Path) -> None:
+    picture(7).resize((5, 5)).save(folder / "b.jpg")
+    conversion = convert(folder, tmp_path / "out", ("road", "car"))
+    assert len(conversion.written) == 1
+    assert "1 pictures have pixels in no outline, which are void: a (45%)" in texts(conversion)
+
+
 def test_a_rare_label_that_looks_like_another_is_named(folder: Path, tmp_path: Path) -> None:
     shapes = [box("car", i, 0, i + 1, 1) for i in range(9)]
     others = box("Car", 0, 2, 1, 3), box("cra", 0, 2, 1, 3), box("tree", 0, 2, 1, 3)
