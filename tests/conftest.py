@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -22,12 +23,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.suffix != ".ipynb")
 
 
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Notebooks run in a warm kernel, unless another is asked for."""
-    if item.path.suffix == ".ipynb" and item.config.option.nbmake_kernel is None:
+def kernel_for_notebooks(config: pytest.Config) -> str | None:
+    """The kernel that notebooks run in: the one asked for, or a warm one; None is their own."""
+    # Elsewhere than on Linux, what torch has loaded may not survive a fork.
+    if config.option.nbmake_kernel is None and sys.platform == "linux":
         kernels = WarmKernels()
-        item.config.add_cleanup(kernels.close)
-        item.config.option.nbmake_kernel = "warm"
+        config.add_cleanup(kernels.close)
+        config.option.nbmake_kernel = "warm"
+    return config.option.nbmake_kernel
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.path.suffix == ".ipynb":
+        kernel_for_notebooks(item.config)
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,6 @@ from pathlib import Path
 PACKAGES = (
     "torch",
     "torchvision.models",
-    "accelerate",
     "scipy.ndimage",
     "matplotlib.pyplot",
     "anywidget",
