@@ -10,7 +10,7 @@ from nbclient.exceptions import DeadKernelError
 from nbmake.nb_result import NotebookError
 from nbmake.nb_run import NotebookRun
 
-from tests.conftest import kernel_for_notebooks
+from tests.warm_kernel import kernel_for_notebooks
 
 # In its own folder, as of now, and with nothing of the package under test.
 INSIDE = """

@@ -22,6 +22,10 @@ import sys
 import tempfile
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pytest
 
 PACKAGES = (
     "torch",
@@ -58,6 +62,16 @@ class WarmKernels:
     def close(self) -> None:
         self._server.communicate()  # closes its input, at which it ends
         self._folder.cleanup()
+
+
+def kernel_for_notebooks(config: pytest.Config) -> str | None:
+    """The kernel that notebooks run in: the one asked for, or a warm one; None is their own."""
+    # Elsewhere than on Linux, what torch has loaded may not survive a fork.
+    if config.option.nbmake_kernel is None and sys.platform == "linux":
+        kernels = WarmKernels()
+        config.add_cleanup(kernels.close)
+        config.option.nbmake_kernel = "warm"
+    return config.option.nbmake_kernel
 
 
 def serve(address: str) -> None:
