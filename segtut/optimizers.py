@@ -1,4 +1,4 @@
-"""What turns gradients into steps: AdamW for every weight, or Muon for the kernels."""
+"""What turns gradients into steps: AdamW or SGD for every weight, or Muon for the kernels."""
 
 from collections.abc import Iterable
 from typing import Any, Literal
@@ -6,7 +6,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-OptimizerName = Literal["adamw", "muon"]
+OptimizerName = Literal["adamw", "sgd", "muon"]
+
+MOMENTUM = 0.9
+"""Of stochastic gradient descent, as most published recipes of segmentation have it."""
 
 
 def make_optimizers(
@@ -15,8 +18,9 @@ def make_optimizers(
     """The optimizers that together train ``model``, on the device it is on.
 
     ``adamw``: AdamW (Loshchilov and Hutter 2019) for all weights; kernels decay, biases and
-    normalizations do not. ``muon``: `Muon` for the kernels whose filters see several channels, and
-    AdamW for the rest, both at ``learning_rate``.
+    normalizations do not. ``sgd``: stochastic gradient descent with Nesterov's momentum of 0.9
+    (Sutskever et al. 2013), with the same decay added to the gradient. ``muon``: `Muon` for the
+    kernels whose filters see several channels, and AdamW for the rest, both at ``learning_rate``.
     """
     weights = [p for p in model.parameters() if p.requires_grad]
     kernels = [p for p in weights if name == "muon" and p.ndim > 1 and p.shape[1] > 1]
@@ -27,8 +31,15 @@ def make_optimizers(
         {"params": [p for p in others if p.ndim > 1], "weight_decay": weight_decay},
         {"params": [p for p in others if p.ndim <= 1], "weight_decay": 0.0},
     ]
+    fused = device in ("cpu", "cuda")
+    if name == "sgd":
+        return {
+            "optimizer": torch.optim.SGD(
+                groups, lr=learning_rate, momentum=MOMENTUM, nesterov=True, fused=fused
+            )
+        }
     found: dict[str, torch.optim.Optimizer] = {
-        "optimizer": torch.optim.AdamW(groups, lr=learning_rate, fused=device in ("cpu", "cuda"))
+        "optimizer": torch.optim.AdamW(groups, lr=learning_rate, fused=fused)
     }
     if kernels:
         found["muon"] = Muon(kernels, learning_rate, weight_decay)

@@ -87,7 +87,8 @@ class Plan:
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate must be positive, not {self.learning_rate}")
         if self.optimizer not in get_args(OptimizerName):
-            raise ValueError(f"optimizer must be 'adamw' or 'muon', not {self.optimizer!r}")
+            choices = ", ".join(get_args(OptimizerName))
+            raise ValueError(f"optimizer must be one of {choices}, not {self.optimizer!r}")
         if self.schedule not in ("one_cycle", "cosine", "constant"):
             raise ValueError(
                 f"schedule must be 'one_cycle', 'cosine' or 'constant', not {self.schedule!r}"

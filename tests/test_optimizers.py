@@ -99,3 +99,23 @@ def test_gradients_are_forgotten_and_kernels_without_one_stay():
     moved = kernel.detach().clone()
     optimizer.step()
     assert kernel.equal(moved)
+
+
+def test_sgd_takes_nesterov_s_steps_and_decays_kernels_alone():
+    rate, decay, momentum = 0.1, 0.5, 0.9
+    layer = nn.Conv2d(1, 1, 1)
+    torch.nn.init.constant_(layer.weight, 2.0)
+    torch.nn.init.constant_(layer.bias, 2.0)
+    (sgd,) = make_optimizers(layer, "sgd", rate, decay).values()
+    weight, bias, velocity_w, velocity_b = 2.0, 2.0, 0.0, 0.0
+    for gradient in (1.0, -3.0):
+        for parameter in layer.parameters():
+            parameter.grad = torch.full_like(parameter, gradient)
+        sgd.step()
+        decayed = gradient + decay * weight
+        velocity_w = momentum * velocity_w + decayed
+        velocity_b = momentum * velocity_b + gradient
+        weight -= rate * (decayed + momentum * velocity_w)
+        bias -= rate * (gradient + momentum * velocity_b)
+    assert layer.weight.item() == pytest.approx(weight, abs=1e-6)
+    assert layer.bias.item() == pytest.approx(bias, abs=1e-6)

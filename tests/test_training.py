@@ -60,7 +60,8 @@ class AllVoid(Blocks):
 
 
 @pytest.mark.parametrize(
-    ("number", "optimizer"), [(signal.SIGINT, "adamw"), (signal.SIGTERM, "muon")]
+    ("number", "optimizer"),
+    [(signal.SIGINT, "adamw"), (signal.SIGTERM, "muon"), (signal.SIGINT, "sgd")],
 )
 def test_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
     tmp_path: Path, number: signal.Signals, optimizer: OptimizerName
@@ -329,7 +330,7 @@ def test_constant_rises_and_stays() -> None:
         {"accumulate": 0},
         {"warmup": 1.0},
         {"average": 1.0},
-        {"optimizer": "sgd"},
+        {"optimizer": "lion"},
         {"average": -0.1},
         {"learning_rate": 0.0},
         {"learning_rate": math.nan},
