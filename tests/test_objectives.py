@@ -395,6 +395,41 @@ def test_pictures_without_labels_count_once_the_discriminator_has_begun() -> Non
     torch.testing.assert_close(naive(model, images, target), expected)
 
 
+def test_a_believed_answer_is_scored_as_labels_are_class_weights_included() -> None:
+    """By hand: three believed pixels, two answered 0 with odds e^2 and one 1 with odds e."""
+    pictures = torch.zeros(2, 3, 1, 4)
+    pictures[1, 0, 0] = torch.tensor([2.0, 2.0, 0.0, 0.0])
+    pictures[1, 1, 0] = torch.tensor([0.0, 0.0, 1.0, 9.0])
+    target = torch.full((2, 1, 4), VOID)
+    target[0, 0, 0] = 0
+
+    class BelievesAllButTheLast(nn.Module):
+        def forward(self, maps: Tensor) -> Tensor:
+            return torch.tensor([9.0, 9.0, 9.0, -9.0]).expand(len(maps), 1, 1, 4)
+
+    loss = CrossEntropyLoss(weight=torch.tensor([1.0, 5.0]))
+    options = {"weight": 0.0, "weight_unlabeled": 0.0, "self_weight": 3.0, "start": 0}
+    judge = nn.Sequential(BelievesAllButTheLast(), nn.Conv2d(1, 1, 1))
+    nn.init.ones_(judge[1].weight)
+    nn.init.zeros_(judge[1].bias)
+    goal = ready(SemiAdversarial(loss, judge, **options))
+    wrong = [math.log(1 + math.exp(-odds)) for odds in (2, 2, 1)]
+    by_hand = (1 * wrong[0] + 1 * wrong[1] + 5 * wrong[2]) / (1 + 1 + 5)
+    expected = math.log(2) + 3 * by_hand
+    assert float(goal(Reader(), pictures, target)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_no_discriminator_is_slower_than_the_networks_of_this_package_by_default() -> None:
+    judge = PatchDiscriminator(6, width=4, layers=1)
+    for make in (
+        lambda: Generation(judge),
+        lambda: Translation(judge, 3),
+        lambda: AdversarialSegmentation(None, judge),
+        lambda: SemiAdversarial(None, judge),
+    ):
+        assert make().learning_rate >= 4e-3 > Plan(1).learning_rate
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -464,6 +499,55 @@ def test_a_teacher_that_agrees_adds_nothing_and_another_one_does() -> None:
     torch.testing.assert_close(objective(other, images, target), expected)
     objective(other, images, target).backward()
     assert all(parameter.grad is None for parameter in objective.teacher.parameters())
+
+
+class Reader(nn.Module):
+    """Logits of two classes are the first two channels of the picture."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.factor = nn.Parameter(torch.ones(()))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.factor * images[:, :2]
+
+
+def test_noise_is_on_what_the_student_sees_of_pictures_without_labels_alone() -> None:
+    seen: list[Tensor] = []
+
+    class Watched(Reader):
+        def forward(self, images: Tensor) -> Tensor:
+            seen.append(images.detach().clone())
+            return super().forward(images)
+
+    images, target = random(3, 3, 16, 16), labels(3, 16, 16, classes=2)
+    target[1] = VOID
+    student = Watched()
+    ready(MeanTeacher(None, student, noise=0.2))(student, images, target)
+    by_student, by_teacher = seen
+    assert torch.equal(by_teacher, images)
+    assert torch.equal(by_student[[0, 2]], images[[0, 2]])
+    assert (by_student[1] - images[1]).std() == pytest.approx(0.2, rel=0.1)
+
+
+def test_cutmix_scores_the_teachers_answers_as_labels_class_weights_included() -> None:
+    """By hand: pictures that are 0 with odds e^2, 1 with odds e^3, and one left undecided."""
+    pictures = torch.zeros(4, 3, 8, 8)
+    pictures[1, 0], pictures[2, 1] = 2.0, 3.0
+    target = torch.full((4, 8, 8), VOID)
+    target[0] = 1
+    student = Reader()
+    loss = CrossEntropyLoss(weight=torch.tensor([1.0, 5.0]))
+    goal = ready(CutMix(loss, student, weight=3.0, ramp=0, threshold=0.7))
+    torch.manual_seed(4)
+    found = float(goal(student, pictures, target))
+    torch.manual_seed(4)
+    inside = rectangles(3, (8, 8)).flatten(1).sum(1).tolist()  # pixels from the next picture
+    zeros, ones = 64 - inside[0] + inside[2], 64 - inside[1] + inside[0]
+    wrong = [math.log(1 + math.exp(-odds)) for odds in (2, 3)]
+    weighted = (zeros * wrong[0] + 5 * ones * wrong[1]) / (zeros + 5 * ones)
+    expected = math.log(2) + 3 * (zeros + ones) / (3 * 64) * weighted
+    assert found == pytest.approx(expected, rel=1e-5)
 
 
 def test_cutmix_moves_labels_and_pictures_together() -> None:
@@ -661,16 +745,33 @@ def test_distillation_by_hand() -> None:
     teacher[0, :, 0, 0] = torch.tensor([2.0, 0.0])
     teacher[0, :, 0, 1] = 50.0 * torch.tensor([1.0, 0.0])
     target = torch.tensor([[[0, VOID]]])
-    goal = Distillation(None, _Constant(teacher), temperature=2.0, weight=0.25)
+    teacher_at_2 = Distillation(None, _Constant(teacher), temperature=2.0, weight=0.25)
+    averaged = Distillation(
+        None, _Constant(teacher), temperature=2.0, weight=0.25, labels_weight=0.75
+    )
     p = math.exp(1) / (1 + math.exp(1))
     divergence = p * math.log(2 * p) + (1 - p) * math.log(2 * (1 - p))
-    loss = goal(_Constant(student), torch.zeros(1, 3, 1, 2), target)
-    assert float(loss) == pytest.approx(0.75 * math.log(2) + 0.25 * 4 * divergence, rel=1e-5)
+    images = torch.zeros(1, 3, 1, 2)
+    whole = float(teacher_at_2(_Constant(student), images, target))
+    assert whole == pytest.approx(math.log(2) + 0.25 * 4 * divergence, rel=1e-5)
+    average = float(averaged(_Constant(student), images, target))
+    assert average == pytest.approx(0.75 * math.log(2) + 0.25 * 4 * divergence, rel=1e-5)
+
+
+def test_teacher_leaves_the_labels_loss_as_it_is() -> None:
+    """With a teacher that agrees, the gradient is the one of the labels alone, at any weight."""
+    logits = torch.randn(2, 3, 4, 4, requires_grad=True)
+    target = torch.randint(0, 3, (2, 4, 4))
+    goal = Distillation(None, _Constant(logits.detach()), weight=0.9)
+    loss = goal(_Constant(logits), torch.zeros(2, 3, 4, 4), target)
+    (gradient,) = torch.autograd.grad(loss, logits)
+    (wanted,) = torch.autograd.grad(torch.nn.functional.cross_entropy(logits, target), logits)
+    assert torch.allclose(gradient, wanted, atol=1e-7)
 
 
 def test_distillation_of_equal_networks_moves_nothing() -> None:
     logits = torch.randn(2, 3, 4, 4, requires_grad=True)
-    goal = Distillation(None, _Constant(logits.detach()), weight=1.0)
+    goal = Distillation(None, _Constant(logits.detach()), weight=1.0, labels_weight=0.0)
     loss = goal(_Constant(logits), torch.zeros(2, 3, 4, 4), torch.zeros(2, 4, 4, dtype=torch.long))
     (gradient,) = torch.autograd.grad(loss, logits)
     assert float(loss.detach()) == pytest.approx(0, abs=1e-6)
@@ -691,7 +792,9 @@ def test_teacher_of_other_classes_is_refused() -> None:
         goal(torch.nn.Conv2d(3, 4, 1), torch.zeros(1, 3, 2, 2), torch.zeros(1, 2, 2).long())
 
 
-@pytest.mark.parametrize("options", [{"temperature": 0.0}, {"weight": 1.5}])
+@pytest.mark.parametrize(
+    "options", [{"temperature": 0.0}, {"weight": -0.5}, {"labels_weight": -1.0}]
+)
 def test_distillation_out_of_range(options: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=r"temperature=.* must be above 0"):
         Distillation(None, torch.nn.Identity(), **options)

@@ -13,16 +13,19 @@ from segtut.objectives.base import Supervised
 
 
 class Distillation(Supervised):
-    """A loss of the labels, and the divergence from what a trained network, the teacher, says.
+    """A loss of the labels, plus the divergence from what a trained network, the teacher, says.
 
-    The loss is (1 - weight) * loss + weight * T^2 * KL(teacher || student), with both sides'
-    logits divided by the temperature T, averaged over the pixels that are not void. T^2 keeps the
-    gradient's size when T changes.
+    The loss is labels_weight * loss + weight * T^2 * KL(teacher || student), with both sides'
+    logits divided by the temperature T, and the divergence averaged over the pixels that are not
+    void. T^2 keeps the gradient's size when T changes. By default the labels count as much as they
+    do without a teacher, so that a comparison with and without one changes one thing;
+    labels_weight = 1 - weight gives Hinton's weighted average, labels_weight = 0 the teacher alone.
 
     loss: of logits and labels, cross-entropy if None. teacher: images (N, 3, H, W) to logits of
-    the student's shape; a copy is kept and not trained. temperature: T, above 0. weight: 0 to 1.
-    Raises ValueError: temperature or weight out of range; when called, if the teacher's logits are
-    of another shape than the student's.
+    the student's shape; a copy is kept and not trained. temperature: T, above 0. weight and
+    labels_weight: at least 0.
+    Raises ValueError: an option out of range; when called, if the teacher's logits are of another
+    shape than the student's.
     Source: Hinton, Vinyals and Dean (2015), "Distilling the knowledge in a neural network".
     """
 
@@ -32,14 +35,17 @@ class Distillation(Supervised):
         teacher: nn.Module,
         temperature: float = 2.0,
         weight: float = 0.5,
+        labels_weight: float = 1.0,
     ) -> None:
         super().__init__(loss)
-        if temperature <= 0 or not 0 <= weight <= 1:
+        if temperature <= 0 or weight < 0 or labels_weight < 0:
             raise ValueError(
-                f"temperature={temperature} must be above 0 and weight={weight} lie in 0 to 1"
+                f"temperature={temperature} must be above 0, weight={weight} and "
+                f"labels_weight={labels_weight} at least 0"
             )
         self.teacher = copy.deepcopy(teacher).eval().requires_grad_(False)
         self.temperature, self.weight = temperature, weight
+        self.labels_weight = labels_weight
 
     def forward(self, network: nn.Module, images: Tensor, target: Tensor) -> Tensor:
         logits = self.run(network, images).float()
@@ -50,8 +56,8 @@ class Distillation(Supervised):
                 f"the teacher gives logits {tuple(wanted.shape)}, the student "
                 f"{tuple(logits.shape)}: both need the same classes"
             )
-        loss: Tensor = self.loss(logits, target)
-        return (1 - self.weight) * loss + self.weight * self._divergence(logits, wanted, target)
+        loss: Tensor = self.labels_weight * self.loss(logits, target)
+        return loss + self.weight * self._divergence(logits, wanted, target)
 
     def _divergence(self, logits: Tensor, wanted: Tensor, target: Tensor) -> Tensor:
         student = (logits / self.temperature).log_softmax(1)
