@@ -404,19 +404,20 @@ def test_a_believed_answer_is_scored_as_labels_are_class_weights_included() -> N
     target[0, 0, 0] = 0
 
     class BelievesAllButTheLast(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scores = nn.Parameter(torch.tensor([9.0, 9.0, 9.0, -9.0]))
+
         def forward(self, maps: Tensor) -> Tensor:
-            return torch.tensor([9.0, 9.0, 9.0, -9.0]).expand(len(maps), 1, 1, 4)
+            return self.scores.expand(len(maps), 1, 1, 4)
 
     loss = CrossEntropyLoss(weight=torch.tensor([1.0, 5.0]))
-    options = {"weight": 0.0, "weight_unlabeled": 0.0, "self_weight": 3.0, "start": 0}
-    judge = nn.Sequential(BelievesAllButTheLast(), nn.Conv2d(1, 1, 1))
-    nn.init.ones_(judge[1].weight)
-    nn.init.zeros_(judge[1].bias)
-    goal = ready(SemiAdversarial(loss, judge, **options))
+    options: dict[str, Any] = {"weight": 0, "weight_unlabeled": 0, "self_weight": 3, "start": 0}
+    goal = ready(SemiAdversarial(loss, BelievesAllButTheLast(), **options))
     wrong = [math.log(1 + math.exp(-odds)) for odds in (2, 2, 1)]
     by_hand = (1 * wrong[0] + 1 * wrong[1] + 5 * wrong[2]) / (1 + 1 + 5)
     expected = math.log(2) + 3 * by_hand
-    assert float(goal(Reader(), pictures, target)) == pytest.approx(expected, rel=1e-5)
+    assert goal(Reader(), pictures, target).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_no_discriminator_is_slower_than_the_networks_of_this_package_by_default() -> None:
@@ -540,7 +541,7 @@ def test_cutmix_scores_the_teachers_answers_as_labels_class_weights_included() -
     loss = CrossEntropyLoss(weight=torch.tensor([1.0, 5.0]))
     goal = ready(CutMix(loss, student, weight=3.0, ramp=0, threshold=0.7))
     torch.manual_seed(4)
-    found = float(goal(student, pictures, target))
+    found = goal(student, pictures, target).item()
     torch.manual_seed(4)
     inside = rectangles(3, (8, 8)).flatten(1).sum(1).tolist()  # pixels from the next picture
     zeros, ones = 64 - inside[0] + inside[2], 64 - inside[1] + inside[0]

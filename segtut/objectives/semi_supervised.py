@@ -10,7 +10,6 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from segtut.averaging import moving_average
 from segtut.data.dataset import VOID
@@ -21,16 +20,18 @@ from segtut.objectives.base import Objective
 class MeanTeacher(Objective):
     """A loss on the labeled pictures, and agreement with the network's moving average on all.
 
-    Student and teacher see every picture with different noise on it; the loss is the mean squared
-    difference of their probabilities. Its weight rises over the first steps, while the teacher
-    knows nothing yet.
+    The agreement is the mean squared difference of student's and teacher's probabilities, over all
+    pixels of all pictures. The student sees the pictures without labels with noise on them; those
+    with labels it sees as they are, and so does the teacher all of them: as at the test. The weight
+    rises over the first steps, while the teacher knows nothing yet.
 
     loss: of logits and labels, cross-entropy if None. model: the network that `fit` trains; the
     teacher begins as its copy. weight: of the agreement, reached after `ramp` steps along
-    exp(-5 (1 - t)^2). decay: of the average. noise: standard deviation of what is added to the
-    pictures, 0-1.
+    exp(-5 (1 - t)^2). decay: of the average. noise: standard deviation of what is added to
+    pictures without labels, 0-1.
     Raises ValueError: weight, ramp or noise negative, or decay outside 0-1.
-    Source: Tarvainen and Valpola (2017), "Mean teachers are better role models".
+    Source: Tarvainen and Valpola (2017), "Mean teachers are better role models". There student and
+    teacher see noise, on all pictures.
     """
 
     steps: Tensor
@@ -56,8 +57,8 @@ class MeanTeacher(Objective):
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 
     def forward(self, network: nn.Module, images: Tensor, target: Tensor) -> Tensor:
-        logits = self.run(network, self._disturbed(images)).float()
-        believed = self.believe(self._disturbed(images))
+        logits = self.run(network, self._disturbed(images, without_labels(target))).float()
+        believed = self.believe(images)
         loss: Tensor = self.loss(logits, target)
         return loss + self.current_weight() * (logits.softmax(1) - believed).square().mean()
 
@@ -72,8 +73,9 @@ class MeanTeacher(Objective):
         share = min(1.0, int(self.steps) / self.ramp) if self.ramp else 1.0
         return self.weight * math.exp(-5 * (1 - share) ** 2)
 
-    def _disturbed(self, images: Tensor) -> Tensor:
-        return images + self.noise * torch.randn_like(images)
+    def _disturbed(self, images: Tensor, chosen: Tensor) -> Tensor:
+        """Images (N, 3, H, W), those that are chosen (N) with noise on them."""
+        return images + self.noise * torch.randn_like(images) * chosen.view(-1, 1, 1, 1)
 
     def finish_step(self, model: nn.Module, share: float) -> None:
         """The teacher follows, its running statistics too."""
@@ -87,14 +89,16 @@ class CutMix(MeanTeacher):
 
     The teacher labels the pictures as they are. A rectangle of half the area is cut out of each
     picture without labels and filled from another; the teacher's answers are cut in the same way,
-    and the student is to give them: cross-entropy where the teacher is surer than `threshold`, the
-    other pixels count as void, in the mean over all.
+    and the student is to give them. They are scored by the loss of the labeled pictures, class
+    weights included. Where the teacher is no surer than `threshold` they are void, and the loss is
+    multiplied by the share of pixels that are not.
 
     Arguments as of `MeanTeacher`; there is no noise.
     Raises ValueError: as of `MeanTeacher`, or the threshold lies outside 0-1.
     Source: French, Laine, Aila, Mackiewicz and Finlayson (2020), "Semi-supervised semantic
     segmentation needs strong, varied perturbations". There the difference of probabilities is
-    squared; hard answers above a threshold are those of FixMatch (Sohn et al. 2020).
+    squared; hard answers above a threshold are those of FixMatch (Sohn et al. 2020), and with
+    unweighted cross-entropy the two lines above are its mean over all pixels.
     """
 
     def __init__(
@@ -112,7 +116,7 @@ class CutMix(MeanTeacher):
         self.threshold = threshold
 
     def forward(self, network: nn.Module, images: Tensor, target: Tensor) -> Tensor:
-        unlabeled = (target == VOID).flatten(1).all(1)
+        unlabeled = without_labels(target)
         if int(unlabeled.sum()) < 2:
             loss: Tensor = self.loss(self.run(network, images), target)
             return loss
@@ -123,8 +127,13 @@ class CutMix(MeanTeacher):
         seen[unlabeled] = mixed
         logits = self.run(network, seen).float()
         loss = self.loss(logits, target)
-        errors = F.cross_entropy(logits[unlabeled], wanted, ignore_index=VOID, reduction="none")
-        return loss + self.current_weight() * errors.mean()
+        taught = (wanted != VOID).float().mean() * self.loss(logits[unlabeled], wanted)
+        return loss + self.current_weight() * taught
+
+
+def without_labels(target: Tensor) -> Tensor:
+    """Which label maps (N, H, W) are void all over: bool (N)."""
+    return (target == VOID).flatten(1).all(1)
 
 
 def cutmix(
