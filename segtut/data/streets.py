@@ -11,7 +11,8 @@ from torchvision import tv_tensors
 
 from segtut.data.dataset import RGB, VOID, SegmentationDataset, to_sample
 from segtut.data.drawing.light import WEATHERS
-from segtut.data.drawing.scene import draw_scene
+from segtut.data.drawing.scene import draw_scene, draw_scene_numbers
+from segtut.data.drawing.stage import OVERSAMPLING, THINGS
 from segtut.data.palette import STREETS_PALETTE, colorize
 
 DRAWING_VERSION = 5
@@ -111,13 +112,26 @@ def outline(sheet: NDArray[np.uint8], merge: Sequence[int] = MERGES[8]) -> NDArr
     return first
 
 
+def number_pixels(
+    sheet: NDArray[np.uint8], labels: NDArray[np.integer], things: Sequence[int]
+) -> NDArray[np.uint8]:
+    """Instance numbers (H, W) of a sheet of numbers (2H, 2W), 0 where the label is of no thing.
+
+    Where the four sheet pixels show two things of one class, the upper left one decides, as it
+    does for the label.
+    """
+    numbers = sheet[::OVERSAMPLING, ::OVERSAMPLING]
+    return np.where(np.isin(labels, things), numbers, 0).astype(np.uint8)
+
+
 class Streets(SegmentationDataset):
     """Drawn street scenes, kept decoded in memory once drawn.
 
     split: "train", "val" or "test", which never share a scene; n: number of scenes; size, classes,
     weather and crowding as for `draw_street`; seed: another seed is another town. Sample i depends
     on split, seed and i, not on n or on what was drawn before, and at every size shows the same
-    scene. Raises ValueError for arguments out of range.
+    scene. `instances(i)` numbers the things in sample i; `things` are the classes, of those asked
+    for, that consist of things. Raises ValueError for arguments out of range.
     """
 
     def __init__(
@@ -138,7 +152,13 @@ class Streets(SegmentationDataset):
         self.split, self.size, self.weather, self.seed = split, size, weather, seed
         self.crowding = crowding
         self.classes, self.palette = CLASSES[classes], PALETTES[classes]
+        self.things = tuple(
+            label
+            for label in range(classes)
+            if all(old in THINGS for old, new in enumerate(MERGES[classes]) if new == label)
+        )
         self._samples: list[tuple[torch.Tensor, torch.Tensor] | None] = [None] * n
+        self._instances: dict[int, torch.Tensor] = {}
 
     def __len__(self) -> int:
         return len(self._samples)
@@ -151,9 +171,34 @@ class Streets(SegmentationDataset):
         image, labels = sample
         return tv_tensors.Image(image.clone()), tv_tensors.Mask(labels.to(torch.int64))
 
+    def instances(self, index: int) -> tv_tensors.Mask:
+        """The number of the thing in each pixel of sample `index`, int64 (H, W); 0 where none is.
+
+        A thing is what was drawn as one car, one person or one pole with its lamp or sign: it keeps
+        its number when another one cuts it in two, and things that touch differ in theirs. Numbers
+        are the same at every size, in all weathers and for 8, 4 or 2 classes. They count from far
+        to near, with gaps where a thing is not to be seen: of two that overlap, the higher hides
+        the lower. Every pixel labeled as one of `things` has a number, every other one 0, void too.
+        With 4 or 2 classes poles are scenery and have none.
+
+        As a third argument of a torchvision.transforms.v2 pipeline the map moves with the sample,
+        `pipeline(image, target, dataset.instances(i))`; where `RandomScaledCrop` looks past the
+        edge both maps hold 255, which is no thing's number.
+        """
+        index = range(len(self))[index]
+        numbers = self._instances.get(index)
+        if numbers is None:
+            _, labels = self[index]
+            sheet = draw_scene_numbers(self._scene(index), self.size, self.weather, self.crowding)
+            numbers = torch.from_numpy(number_pixels(sheet, labels.numpy(), self.things))
+            self._instances[index] = numbers
+        return tv_tensors.Mask(numbers.to(torch.int64))
+
+    def _scene(self, index: int) -> str:
+        return f"street {self.seed} {self.split} {index}"
+
     def _draw(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
-        seed = f"street {self.seed} {self.split} {index}"
-        picture, sheet = draw_scene(seed, self.size, self.weather, self.crowding)
+        picture, sheet = draw_scene(self._scene(index), self.size, self.weather, self.crowding)
         labels = outline(sheet, MERGES[self.num_classes])
         return torch.from_numpy(picture.transpose(2, 0, 1)), torch.from_numpy(labels)
 

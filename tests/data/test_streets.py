@@ -11,13 +11,34 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy import ndimage
 
 from segtut.data.drawing import scene
 from segtut.data.drawing.light import Light
-from segtut.data.drawing.scene import draw_scene
-from segtut.data.drawing.stage import BUILDING, CAR, PERSON, POLE, SKY, Camera, Cover, Stage
+from segtut.data.drawing.scene import compose_scene, draw_scene, draw_scene_numbers
+from segtut.data.drawing.stage import (
+    BUILDING,
+    CAR,
+    PERSON,
+    POLE,
+    SKY,
+    THINGS,
+    TREE,
+    Camera,
+    Cover,
+    Stage,
+)
 from segtut.data.palette import STREETS_PALETTE, colorize
-from segtut.data.streets import CLASSES, MERGES, Streets, draw_street, draw_strip, outline
+from segtut.data.streets import (
+    CLASSES,
+    MERGES,
+    Streets,
+    draw_street,
+    draw_strip,
+    number_pixels,
+    outline,
+)
+from segtut.data.transforms import standard_augmentation
 from segtut.metrics import ConfusionMatrix
 
 WEATHERS = ("clear", "fog", "night", "rain")
@@ -289,6 +310,172 @@ def test_no_pixel_is_left_without_a_class_at_odd_sizes(size: tuple[int, int]) ->
         assert picture.shape == (*size, 3)
         horizon_and_below = sheet[int(1.3 * size[0]) :]
         assert (horizon_and_below != SKY).all()
+
+
+def pieces(mask: np.ndarray) -> int:
+    """How many pieces of pixels that touch at a side or a corner."""
+    return int(ndimage.label(mask, np.ones((3, 3)))[1])
+
+
+def test_numbers_of_a_hand_made_scene() -> None:
+    # The camera of the polygon's test: at 10 m, 0.1 m is one row and one column of the picture.
+    camera = Camera(x=0.0, height=1.0, focal=1.0, horizon=0.5, shift=0.0)
+    stage = Stage((40, 80), camera, flat_light())
+
+    def box(left: int, top: int, right: int, bottom: int, label: int) -> None:
+        """Rows and columns of the picture, the first and the one after the last."""
+        x0, x1 = (0.25 * (u - 40) for u in (left, right))
+        y0, y1 = (1 + 0.25 * (20 - v) for v in (bottom, top))
+        corners = [(x0, y0, 10.0), (x1, y0, 10.0), (x1, y1, 10.0), (x0, y1, 10.0)]
+        stage.polygon(corners, (200.0, 100.0, 50.0), label)
+
+    box(0, 20, 80, 40, BUILDING)
+    stage.begin()
+    box(10, 10, 30, 30, CAR)
+    stage.begin()
+    box(60, 5, 70, 30, TREE)  # no thing, and no number
+    stage.begin()
+    box(25, 14, 45, 34, CAR)  # touches the first and hides some of it
+    box(28, 18, 40, 30, CAR)  # its window
+    stage.begin()
+    box(18, 2, 21, 36, POLE)  # cuts the first in two
+    stage.begin()
+    box(66, 20, 72, 36, PERSON)  # before the tree
+    expected = np.zeros((40, 80), dtype=int)
+    expected[10:30, 10:30] = 1
+    expected[14:34, 25:45] = 2
+    expected[2:36, 18:21] = 3
+    expected[20:36, 66:72] = 4
+    labels = np.full((40, 80), SKY)
+    labels[20:] = BUILDING
+    labels[5:30, 60:70] = TREE
+    for number, label in ((1, CAR), (2, CAR), (3, POLE), (4, PERSON)):
+        labels[expected == number] = label
+    numbers = np.asarray(stage.draw_numbers())
+    drawn = np.asarray(stage.draw())[..., 3]
+    # Pillow fills the sheet pixels that the far edges touch, so the upper left of each pixel counts
+    # and the row and column after the last of each box are left out.
+    inside = np.ones((40, 80), dtype=bool)
+    for right, bottom in ((30, 30), (70, 30), (45, 34), (21, 36), (72, 36)):
+        inside[:, right] = inside[bottom] = False
+    assert np.array_equal(drawn[::2, ::2][inside], labels[inside])
+    found = number_pixels(numbers, labels.astype(np.uint8), THINGS)
+    assert np.array_equal(found[inside], expected[inside])
+    assert pieces(found == 1) == 2  # one car, seen on both sides of the pole
+    assert pieces(found[:, 22:] > 0) < len(np.unique(found[:, 22:])) - 1  # two cars in one piece
+
+
+def test_the_upper_left_of_four_decides_between_two_things_of_one_class() -> None:
+    sheet = np.array([[1, 2, 2, 3, 4, 4], [2, 2, 2, 3, 4, 4]], dtype=np.uint8)
+    labels = np.array([[CAR, PERSON, 255]], dtype=np.uint8)
+    assert number_pixels(sheet, labels, THINGS).tolist() == [[1, 2, 0]]
+
+
+@pytest.mark.parametrize("weather", WEATHERS)
+def test_numbers_tell_what_the_label_channel_tells(
+    weather: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ("apart", (96, 128), weather, 3.0)
+    numbers = draw_scene_numbers(*arguments)
+    begun = 0
+    polygon = Stage.polygon
+
+    def begin(_: Stage) -> None:
+        nonlocal begun
+        begun += 1
+
+    def number_instead(self: Stage, corners: list, color: tuple, label: int, *facing: str) -> None:
+        polygon(self, corners, color, begun if label in THINGS else 0, *facing)
+
+    monkeypatch.setattr(Stage, "begin", begin)
+    monkeypatch.setattr(Stage, "polygon", number_instead)
+    stage, _ = compose_scene(*arguments)
+    other = np.asarray(stage.draw())[..., 3]
+    pairs = np.unique(np.stack([numbers.ravel(), other.ravel()]), axis=1)
+    assert len(pairs[0]) > 8
+    assert (np.diff(pairs[0]) > 0).all()  # one for one, and in the same order
+    assert (np.diff(pairs[1].astype(int)) > 0).all()
+    assert pairs[:, 0].tolist() == [0, 0]
+
+
+CALLS = [{}, {"classes": 4}, {"classes": 2}, {"weather": "rain", "crowding": 4.0}, {"crowding": 0}]
+
+
+@pytest.mark.parametrize("arguments", CALLS)
+def test_each_pixel_of_a_thing_has_a_number_and_each_number_one_class(arguments: dict) -> None:
+    data = Streets("val", n=12, **arguments)
+    for index in range(len(data)):
+        target, instances = data[index][1], data.instances(index)
+        assert (type(instances).__name__, instances.dtype) == ("Mask", torch.int64)
+        assert instances.shape == target.shape
+        assert torch.equal(instances > 0, torch.isin(target, torch.tensor(data.things)))
+        assert instances.max() < 255
+        for number in instances.unique()[1:]:
+            assert len(target[instances == number].unique()) == 1
+
+
+def test_things_are_classes_of_which_all_members_are_things() -> None:
+    things = {n: [CLASSES[n][label] for label in Streets(classes=n).things] for n in CLASSES}
+    assert things == {8: ["pole", "car", "person"], 4: ["traffic"], 2: ["traffic"]}
+
+
+def test_pieces_are_not_instances(streets: Streets) -> None:
+    split = joined = 0
+    for index in range(len(streets)):
+        target, instances = streets[index][1].numpy(), streets.instances(index).numpy()
+        numbers = np.unique(instances)[1:]
+        split += sum(pieces(instances == number) > 1 for number in numbers)
+        cars = ndimage.label(target == CAR, np.ones((3, 3)))[0]
+        joined += sum(
+            len(np.unique(instances[cars == piece])) > 1 for piece in range(1, cars.max() + 1)
+        )
+    assert split > 20
+    assert joined > 10
+
+
+def test_a_thing_keeps_its_number_at_any_size_in_any_weather_and_merged() -> None:
+    plain = Streets("test", n=6)
+    larger = Streets("test", n=6, size=(384, 512))
+    for index in range(6):
+        small, large = plain.instances(index), larger.instances(index)[2::4, 2::4]
+        known = (plain[index][1] != 255) & (larger[index][1][2::4, 2::4] != 255)
+        assert (small == large)[known].float().mean() > 0.99
+        for other in (Streets("test", n=9, weather="night"), Streets("test", n=6, classes=4)):
+            same = other.instances(index)
+            both = (small > 0) & (same > 0)
+            assert both.any() or not (same > 0).any()
+            assert torch.equal(small[both], same[both])
+
+
+def test_numbering_changes_no_sample_and_can_be_repeated() -> None:
+    asked, plain = Streets("val", n=4), Streets("val", n=4)
+    first = asked.instances(-1)
+    again = first.clone()
+    first.zero_()
+    assert torch.equal(asked.instances(3), again)
+    assert torch.equal(plain.instances(3), again)
+    assert equal(asked[3], plain[3])
+    assert len(asked[3]) == 2
+    assert asked.fingerprint() == plain.fingerprint()
+    with pytest.raises(IndexError):
+        asked.instances(4)
+
+
+def test_numbers_move_along_with_the_sample(streets: Streets) -> None:
+    pipeline, things = standard_augmentation((64, 80), (0.5, 2.0)), torch.tensor(streets.things)
+    torch.manual_seed(0)
+    for index in range(10):
+        image, target, instances = pipeline(*streets[index], streets.instances(index))
+        assert image.shape[1:] == target.shape == instances.shape == (64, 80)
+        outside = instances == 255
+        assert (target[outside] == 255).all()
+        assert torch.equal((instances > 0) & ~outside, torch.isin(target, things))
+
+
+def test_the_fingerprint_that_recorded_runs_hold() -> None:
+    assert Streets(n=5).fingerprint() == (
+        "3935b9eea5f16dc2b2052772e852d7e5d6b05115eb7135030e4ad0133773d35f"
+    )
 
 
 def test_fingerprint_tells_data_sets_apart() -> None:

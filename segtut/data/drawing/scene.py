@@ -39,6 +39,25 @@ def draw_scene(
     What stands where depends on the seed and the crowding alone. The size decides how finely it is
     drawn and how much is seen at the sides; the weather changes the light, and opens umbrellas.
     """
+    return develop(*compose_scene(seed, size, weather, crowding))
+
+
+def draw_scene_numbers(
+    seed: str, size: tuple[int, int], weather: str, crowding: float
+) -> NDArray[np.uint8]:
+    """The number of the thing in each pixel of the sheet of `draw_scene`, uint8 (2H, 2W).
+
+    0 is stuff. Numbers count from far to near, so of two things the one drawn over the other has
+    the higher number; at most 22 poles, 11 cars and 17 people make numbers up to 50.
+    """
+    stage, _ = compose_scene(seed, size, weather, crowding)
+    return np.asarray(stage.draw_numbers())
+
+
+def compose_scene(
+    seed: str, size: tuple[int, int], weather: str, crowding: float
+) -> tuple[Stage, np.random.Generator]:
+    """The shapes of a scene, from far to near, and the generator to finish the picture with."""
     rng, sky = random.Random(seed), random.Random(f"{seed} sky")
     if weather == "mixed":
         weather = sky.choices(WEATHERS, weights=(4, 2, 2, 2))[0]
@@ -51,8 +70,9 @@ def draw_scene(
         *plan_road(stage, rng, street, crowding),
     ]
     for _, draw in sorted(actors, key=lambda actor: -actor[0]):
+        stage.begin()
         draw()
-    return develop(stage, np.random.default_rng(rng.getrandbits(64)))
+    return stage, np.random.default_rng(rng.getrandbits(64))
 
 
 def draw_camera(rng: random.Random, street: Street) -> Camera:

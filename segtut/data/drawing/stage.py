@@ -1,7 +1,7 @@
 """A camera and the sheet it draws on: polygons in meters become pixels with labels."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
 from itertools import chain
@@ -15,7 +15,13 @@ from segtut.data.drawing.light import FACINGS, Color, Facing, Light
 Point = tuple[float, float, float]
 """Meters: x to the right of the road's middle, y up from the ground, z ahead of the camera."""
 
+Integers = NDArray[np.int64]
+
 SKY, BUILDING, ROAD, PAVEMENT, TREE, POLE, CAR, PERSON = range(8)
+
+THINGS = (POLE, CAR, PERSON)
+"""The classes that consist of things, each with a number of its own. Trees are stuff, as in
+Cityscapes: their class has hedges in it, and crowns that grow into each other."""
 
 OVERSAMPLING = 2
 """The sheet has this many pixels a side for each pixel of the finished picture."""
@@ -129,6 +135,7 @@ class Stage:
         self._corners: list[float] = []
         self._shapes: list[int] = []
         self._colors: list[float] = []
+        self._begun: list[int] = []
         self._shadows: list[tuple[float, Sequence[Point]]] = []
         self.cover = Cover(size, camera)
 
@@ -142,6 +149,10 @@ class Stage:
         center = 0.5 * width / height
         across = center + self.camera.shift + self.camera.focal * (x - self.camera.x) / z
         return abs(across - center) < center + margin * self.camera.focal / z
+
+    def begin(self) -> None:
+        """What is added from here to the next call is one thing, if it is of a class of things."""
+        self._begun.append(len(self._shapes))
 
     def polygon(
         self, corners: Sequence[Point], color: Color, label: int, facing: Facing = "front"
@@ -202,35 +213,60 @@ class Stage:
 
     def draw(self) -> Image.Image:
         """Draw all shapes on a sheet of (2W, 2H) pixels whose fourth channel is the label."""
-        height, width = self.size
-        sheet = Image.new("RGBX", (OVERSAMPLING * width, OVERSAMPLING * height))
-        pen = ImageDraw.Draw(sheet)
-        for corners, fill in self._placed_shapes():
-            if len(corners) == 4:
-                pen.ellipse(corners, fill=fill)
-            else:
-                pen.polygon(corners, fill=fill)
-        return sheet
+        points, counts, facings, labels = self._shape_table()
+        nearest = np.minimum.reduceat(points[:, 2], np.cumsum(counts) - counts)
+        colors = self.light.on(np.array(self._colors).reshape(-1, 3), facings, nearest)
+        # A color is red + 256 green + 256^2 blue + 256^3 label, as Pillow has it.
+        fills = colors @ np.array([1, 256, 65536]) + (labels << 24)
+        return self._fill("RGBX", points, counts, fills)
 
-    def _placed_shapes(self) -> Iterator[tuple[list[float], int]]:
-        """Each shape that is in the picture: its corners on the sheet and the color to fill it.
+    def draw_numbers(self) -> Image.Image:
+        """Draw all shapes on a gray sheet (2W, 2H) in the number of their thing, or 0 for stuff.
 
-        A color is red + 256 green + 256^2 blue + 256^3 label, as Pillow has it.
+        Things are numbered 1, 2, ... in the order in which they were added, those out of view too.
         """
+        points, counts, _, labels = self._shape_table()
+        begun = np.array(self._begun, dtype=np.intp) // 3
+        group = np.searchsorted(begun, np.arange(len(labels)), side="right")
+        group[~np.isin(labels, THINGS)] = 0
+        things = np.unique(group[group > 0])
+        numbers = np.zeros(len(begun) + 1, dtype=np.intp)
+        numbers[things] = np.arange(1, len(things) + 1)
+        return self._fill("L", points, counts, numbers[group])
+
+    def _shape_table(self) -> tuple[NDArray[np.float64], Integers, Integers, Integers]:
+        """Corners (N, 3) of all shapes, and of each its number of corners, facing and label."""
         points = np.array(self._corners).reshape(-1, 3)
         counts, facings, labels = np.array(self._shapes).reshape(-1, 3).T
+        return points, counts, facings, labels
+
+    def _fill(
+        self,
+        mode: str,
+        points: NDArray[np.float64],
+        counts: Integers,
+        fills: Integers,
+    ) -> Image.Image:
+        """Fill the shapes that are in the picture, one after the other, on a sheet (2W, 2H)."""
+        height, width = self.size
+        sheet = Image.new(mode, (OVERSAMPLING * width, OVERSAMPLING * height))
+        pen = ImageDraw.Draw(sheet)
         ends = np.cumsum(counts)
         starts = ends - counts
         place = OVERSAMPLING * self.project(points)
         left = np.minimum.reduceat(place[:, 0], starts)
         right = np.maximum.reduceat(place[:, 0], starts)
-        seen = (right > 0) & (left < OVERSAMPLING * self.size[1])
-        nearest = np.minimum.reduceat(points[:, 2], starts)
-        colors = self.light.on(np.array(self._colors).reshape(-1, 3), facings, nearest)
-        fills = colors @ np.array([1, 256, 65536]) + (labels << 24)
+        seen = (right > 0) & (left < OVERSAMPLING * width)
         flat = place.ravel().tolist()
         shapes = zip(starts.tolist(), ends.tolist(), fills.tolist(), seen.tolist(), strict=True)
-        return ((flat[2 * a : 2 * b], fill) for a, b, fill, visible in shapes if visible)
+        for start, end, fill, visible in shapes:
+            if not visible:
+                continue
+            if end - start == 2:
+                pen.ellipse(flat[2 * start : 2 * end], fill=fill)
+            else:
+                pen.polygon(flat[2 * start : 2 * end], fill=fill)
+        return sheet
 
     def shadows(self) -> Image.Image:
         """All shadows on one gray sheet (W, H), the darkest on top."""
