@@ -13,7 +13,8 @@ from tests.book.test_numbering import ADDED, HEADINGS
 
 CONCORDANCE, CORRECTIONS = "book/concordance", "book/corrections"
 CELL = re.compile(r"\{ref\}`[^`<]+<(cell-[a-z0-9-]+)>`")
-VERDICT = re.compile(r"^\*(Wrong|Incomplete|Out of date|Half right)\b", re.MULTILINE)
+VERDICTS = ("wrong", "half right", "incomplete", "out of date")
+VERDICT = re.compile(r"^\*([^*]+)\.\*$", re.MULTILINE)
 
 LISTED = [opening for openings in OPENINGS.values() for opening in openings]
 
@@ -23,6 +24,14 @@ def corrections() -> dict[str, str]:
     parts = re.split(r"^(?=> |#)", markdown(CORRECTIONS), flags=re.MULTILINE)
     quoting = [part for part in parts if part.startswith("> ")]
     return {part.partition("\n")[0]: part.partition("\n")[2] for part in quoting}
+
+
+def said_too_briefly() -> list[str]:
+    """The entries of the one list of sentences by which no program goes wrong."""
+    (listed,) = re.findall(
+        r"^## Said too briefly$(.*?)^\(", markdown(CORRECTIONS), flags=re.MULTILINE | re.DOTALL
+    )
+    return re.split(r"^- ", listed, flags=re.MULTILINE)[1:]
 
 
 def rows(text: str) -> list[list[str]]:
@@ -117,8 +126,25 @@ def test_only_sentences_of_the_document_stand():
 @pytest.mark.parametrize("quote", corrections())
 def test_correction_says_what_kind_of_fault_it_is_and_shows_it_in_a_cell(quote):
     text = corrections()[quote]
-    assert VERDICT.search(text), "neither wrong, incomplete nor out of date"
+    (verdict,) = VERDICT.findall(text)
+    assert verdict.lower() in VERDICTS
     assert CELL.search(text), "no link to a cell"
+
+
+def test_the_kinds_of_fault_are_announced():
+    opening, _, _ = markdown(CORRECTIONS).partition("\n## ")
+    assert tuple(re.findall(r"\*([^*]+)\*", opening)) == VERDICTS
+
+
+@pytest.mark.parametrize("entry", said_too_briefly())
+def test_what_is_said_too_briefly_is_quoted_and_goes_on_in_a_cell(entry):
+    assert re.search(r"[\u4e00-\u9fff]", entry), "not quoted in Chinese"
+    assert CELL.search(entry), "no link to a cell"
+
+
+def test_marks_are_for_what_would_lead_a_program_astray():
+    """All else that could be said of a sentence stands in the list, which accuses nothing."""
+    assert len(corrections()) < 30
 
 
 @pytest.mark.parametrize("label", sorted(set(CELL.findall(markdown(CORRECTIONS)))))
