@@ -1,8 +1,7 @@
-"""The command line: segtut data | train | evaluate | predict | export."""
+"""The command line: segtut data | train | evaluate | predict | export | study."""
 
 import argparse
 import json
-import os
 import shlex
 import sys
 import tempfile
@@ -15,20 +14,13 @@ import torch
 from segtut import checkpoints, inference, objectives, results, scoring, training
 from segtut.data import InMemory, PartlyLabeled, PictureFolder, Subset, doctor
 from segtut.data.dataset import SegmentationDataset
+from segtut.data.opening import DATA_HELP, open_data
 from segtut.objectives import Objective
 from segtut.optimizers import OptimizerName
 from segtut.precision import Precision
 
-DATA_VARIABLE = "SEGTUT_DATA"
 INTERRUPTED = 130
 """What a shell expects of a command that Ctrl-C has ended."""
-
-DATA_HELP = (
-    "a folder with CamVid, PASCAL VOC, facades, or your own images/ and masks/; or the name of "
-    f"such a folder below ${DATA_VARIABLE}; or `streets`, which is drawn and needs no files, with "
-    "options such as `streets:2000,size=192x256,classes=4,weather=fog,crowding=2,seed=1`, where "
-    "2000 is the number of scenes to train on instead of 400"
-)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -67,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_evaluate(commands)
     _add_predict(commands)
     _add_export(commands)
+    _add_study(commands)
     return parser
 
 
@@ -149,70 +142,6 @@ def _show(options: argparse.Namespace) -> int:
     figure.savefig(options.output)
     print(options.output)
     return 0
-
-
-def open_data(data: str) -> dict[str, SegmentationDataset]:
-    """The splits of a data set, by name; see ``DATA_HELP`` for what ``data`` may be.
-
-    Raises ``FileNotFoundError`` where there is no such folder, saying where it was looked for.
-    """
-    name, _, options = data.partition(":")
-    if name == "streets":
-        return _streets(options)
-    folder = Path(data)
-    if not folder.exists() and os.environ.get(DATA_VARIABLE):
-        folder = Path(os.environ[DATA_VARIABLE]) / data
-    if not folder.exists():
-        raise FileNotFoundError(
-            f"no data at {data!r}: expected {DATA_HELP}. ${DATA_VARIABLE} is "
-            + (os.environ.get(DATA_VARIABLE) or "not set")
-        )
-    return doctor.open_folder(folder)
-
-
-def _streets(text: str) -> dict[str, SegmentationDataset]:
-    """The splits of Streets with the options of `streets:OPTIONS`."""
-    from segtut.data.streets import Streets
-
-    scenes, options = 400, {}
-    for part in text.split(",") if text else []:
-        name, equals, value = part.partition("=")
-        try:
-            if equals:
-                options[name] = _STREETS_OPTIONS[name](value)
-            else:
-                scenes = _count(part)
-        except (KeyError, ValueError) as error:
-            raise ValueError(
-                f"`streets:{text}`: {part!r} is not understood, expected a number of scenes, or "
-                f"{', '.join(_STREETS_OPTIONS)} with a value, as in `streets:2000,size=192x256`"
-            ) from error
-    return {
-        "train": Streets("train", n=scenes, **options),
-        "val": Streets("val", n=100, **options),
-        "test": Streets("test", n=200, **options),
-    }
-
-
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError(text)
-    return number
-
-
-def _size(text: str) -> tuple[int, int]:
-    height, _, width = text.partition("x")
-    return int(height), int(width)
-
-
-_STREETS_OPTIONS: dict[str, Callable[[str], Any]] = {
-    "size": _size,
-    "classes": int,
-    "weather": str,
-    "crowding": float,
-    "seed": int,
-}
 
 
 def _names(text: str | None) -> tuple[str, ...] | None:
@@ -305,10 +234,28 @@ def _add_train(commands: Any) -> None:
         help="further data of the same classes to score on when training is over, each under a "
         "name of your own; may be repeated",
     )
+    train.add_argument(
+        "--also-views",
+        action="store_true",
+        help="score plain pictures, and a second time with --flip and --test-scales, under `views`",
+    )
     train.add_argument("--validate-every", type=int, help="steps between scores on the val split")
     train.add_argument("--output", type=Path, help="folder to write (default: runs/NAME of record)")
     train.add_argument("--resume", action="store_true", help="continue the run in --output")
+    train.add_argument(
+        "--stop-after",
+        type=int,
+        metavar="N",
+        help="stop after N steps; --resume goes on from there",
+    )
     train.add_argument("--record", metavar="NAME", help="write book/results/NAME.json")
+    train.add_argument(
+        "--field",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a further field of the record, such as study=optimizers; may be repeated",
+    )
     train.add_argument("--precision", default="auto", choices=get_args(Precision))
     train.add_argument("--compile", action="store_true", help="torch.compile, on an accelerator")
     train.add_argument("--workers", type=int, default=0, help="processes that prepare samples")
@@ -396,6 +343,7 @@ def _train(options: argparse.Namespace) -> int:
     from segtut.models import count_parameters, transfer_encoder
 
     plan = _plan(options)
+    fields = _record_fields(options)
     _require_device(options.device)
     splits = open_data(options.data)
     train_set, test_set = _training_and_test(
@@ -409,6 +357,7 @@ def _train(options: argparse.Namespace) -> int:
     score = _scoring(options, train_set, test_set)
     also = _also_scored(options, train_set)
     teacher = _teacher(options, train_set)
+    sources = {"train": train_set.fingerprint(), "test": test_set.fingerprint()}
     train_set = _labeled(options, train_set)
     description = _description(options, train_set)
     torch.manual_seed(options.seed)
@@ -435,6 +384,7 @@ def _train(options: argparse.Namespace) -> int:
         shorter=options.shorter,
         checkpoint=checkpoint,
         resume=options.resume,
+        stop_after=options.stop_after,
         precision=options.precision,
         compile=options.compile,
         workers=options.workers,
@@ -449,6 +399,8 @@ def _train(options: argparse.Namespace) -> int:
         checkpoints.save_model(model_file, model, description)
     summary = score(model)
     further = {name: _segmentation_scores(options, dataset)(model) for name, dataset in also}
+    if options.also_views:
+        further["views"] = _segmentation_scores(options, test_set, views=True)(model)
     if is_main:
         _print_scores(summary)
         for name, scores in further.items():
@@ -456,6 +408,11 @@ def _train(options: argparse.Namespace) -> int:
         print(f"{count_parameters(model):,} parameters, {history.seconds:.0f} s, {model_file}")
         if options.record:
             record = _record(options, model, train_set, test_set, history, summary)
+            record |= {
+                "sources_sha256": sources,
+                "code": results.code([*model.modules(), *objective.modules()]),
+                **fields,
+            }
             if further:
                 record["also"] = further
             path = Path("book/results") / f"{options.record}.json"
@@ -540,16 +497,17 @@ def _scoring(
 
 
 def _segmentation_scores(
-    options: argparse.Namespace, dataset: SegmentationDataset
+    options: argparse.Namespace, dataset: SegmentationDataset, views: bool | None = None
 ) -> Callable[[torch.nn.Module], dict[str, Any]]:
     scored = _names(options.score)
     _require_classes(scored, dataset.classes)
+    views = not options.also_views if views is None else views
     return lambda model: training.evaluate(
         model,
         dataset,
         shorter=options.shorter,
-        flip=options.flip,
-        scales=options.test_scales,
+        flip=options.flip and views,
+        scales=options.test_scales if views else [1.0],
         precision=options.precision,
         device=options.device,
     ).summary(scored)
@@ -722,7 +680,8 @@ def _record(
         "objective": options.objective,
         "objective_options": _options("--objective-option", options.objective_option),
         "seed": options.seed,
-        "command": options.command_line,
+        "command": options.command_line.removesuffix(" --resume"),
+        "first_losses": history.loss[: results.FIRST_LOSSES],
         "commit": results.commit(),
         "versions": results.versions(),
         "hardware": results.hardware(device),
@@ -733,6 +692,15 @@ def _record(
         "peak_memory_bytes": results.peak_memory_bytes(device),
         "scores": summary,
     }
+
+
+def _record_fields(options: argparse.Namespace) -> dict[str, Any]:
+    """What `--field` adds to the record; a run that measured something may not be renamed."""
+    fields = _options("--field", options.field)
+    taken = sorted(set(fields) & {*results.FIELDS, "first_losses", "code", "sources_sha256"})
+    if taken:
+        raise ValueError(f"--field {taken[0]}: every record has that field, measured by the run")
+    return fields
 
 
 def _print_scores(summary: dict[str, Any]) -> None:
@@ -825,6 +793,56 @@ def _export(options: argparse.Namespace) -> int:
     model, _ = checkpoints.load_model(options.model)
     difference = inference.export_onnx(model, options.output, tuple(options.size))
     print(f"{options.output}: logits differ from PyTorch's by at most {difference:.1e}")
+    return 0
+
+
+# study
+
+
+def _add_study(commands: Any) -> None:
+    study = commands.add_parser("study", help="run declared comparisons, and read them")
+    actions = study.add_subparsers(title="actions", required=True, metavar="ACTION")
+    run = _command(actions, "run", _study_run, "Run what is missing of some studies, or of all.")
+    run.add_argument("name", nargs="*", help="file names in book/studies without .toml")
+    run.add_argument("--jobs", type=int, default=2, help="runs at a time, one thread each")
+    show = _command(actions, "show", _study_show, "Print what came out, with the rates chosen.")
+    show.add_argument("name", help="a file name in book/studies without .toml")
+    show.add_argument("--score", help="another score, such as also.views.mean_iou")
+    _command(actions, "list", _study_list, "List the studies, and what is missing of each.")
+
+
+def _study_run(options: argparse.Namespace) -> int:
+    from segtut import studies
+
+    if options.name:
+        chosen = [studies.read(studies.FOLDER / f"{name}.toml") for name in options.name]
+    else:
+        chosen = list(studies.read_all().values())
+    failed = studies.run_all(chosen, options.jobs)
+    for line in failed:
+        print(f"segtut: {line}", file=sys.stderr)
+    return int(bool(failed))
+
+
+def _study_show(options: argparse.Namespace) -> int:
+    from segtut import studies
+
+    study = studies.read(studies.FOLDER / f"{options.name}.toml")
+    records = studies.read_records(study.name)
+    print(studies.describe(study, records, options.score))
+    return 0
+
+
+def _study_list(options: argparse.Namespace) -> int:
+    from segtut import studies
+
+    for study in studies.read_all().values():
+        records = studies.read_records(study.name)
+        wanted = study.wanted(records)
+        there = sum(run.name in records for run in wanted)
+        print(
+            f"{study.name:24s} {there:3d} of {len(wanted):3d} runs known so far  {study.question}"
+        )
     return 0
 
 

@@ -4,6 +4,8 @@ A record says what was run, on what, and what came out, so that a page never typ
 reader can run the same command. Scores are 0-1.
 """
 
+import ast
+import hashlib
 import json
 import math
 import os
@@ -11,8 +13,9 @@ import platform
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -35,6 +38,9 @@ FIELDS: dict[str, type | tuple[type, ...]] = {
     "scores": dict,
 }
 """The fields that every record has, and their types; a record may have more."""
+
+FIRST_LOSSES = 3
+"""How many losses a record keeps, by which a run is known again after a change of the code."""
 
 
 def write(path: str | Path, record: Mapping[str, Any]) -> None:
@@ -176,3 +182,36 @@ def peak_memory_bytes(device: torch.device) -> int:
         return 0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+_DECIDING = [
+    *("training", "optimizers", "averaging", "precision", "losses", "metrics", "inference"),
+    *("data.transforms", "data.views", "objectives.base"),
+]
+
+
+def code(parts: Iterable[object] = ()) -> dict[str, str]:
+    """Hashes of the modules that decide a run, without their comments and docstrings.
+
+    Those of training and scoring, and those that define ``parts``: the network's layers, say. The
+    data are known by their own fingerprint.
+    """
+    names = {f"segtut.{name}" for name in _DECIDING}
+    names |= {type(part).__module__ for part in parts}
+    return {name: code_of(name) for name in sorted(names) if name.startswith("segtut.")}
+
+
+def code_of(module: str) -> str:
+    """Hash of one module's code, without comments and docstrings; "unknown" if there is none."""
+    spec = find_spec(module)
+    if spec is None or spec.origin is None:
+        return "unknown"
+    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            node.body = [part for part in node.body if not _is_text(part)] or [ast.Pass()]
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:16]
+
+
+def _is_text(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)

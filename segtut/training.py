@@ -138,6 +138,7 @@ def fit(
     checkpoint: str | Path | None = None,
     checkpoint_every: int = 200,
     resume: bool = False,
+    stop_after: int | None = None,
     precision: Precision = "auto",
     compile: bool = False,
     workers: int = 0,
@@ -155,8 +156,9 @@ def fit(
     ``validate_every`` steps the (averaged) network is scored on ``validation_set``, its input
     resized to ``shorter``. ``checkpoint`` is a file that a later call with ``resume=True``
     continues from, to the same weights as an uninterrupted run; Ctrl-C and SIGTERM end the run
-    after the step in progress, with the checkpoint written. ``on_step`` is called with the number
-    of finished steps and the network being trained.
+    after the step in progress, with the checkpoint written, and ``stop_after`` ends it in the same
+    way after that many steps in all. ``on_step`` is called with the number of finished steps and
+    the network being trained.
 
     Raises ``ValueError`` for an empty set, a loss and an objective together, an objective with
     networks of its own in several processes, a checkpoint of another plan or other data, samples
@@ -171,7 +173,8 @@ def fit(
         raise ValueError("give a loss or an objective, which has its own, not both")
     if resume and checkpoint is None:
         raise ValueError("resume=True needs the checkpoint file to resume from")
-    for name, every in (("validate_every", validate_every), ("checkpoint_every", checkpoint_every)):
+    positive = {"validate_every": validate_every, "checkpoint_every": checkpoint_every}
+    for name, every in (positive | {"stop_after": stop_after}).items():
         if every is not None and every < 1:
             raise ValueError(f"{name} must be at least 1 step, not {every}")
     accelerator = Accelerator(cpu=device == "cpu")
@@ -220,7 +223,7 @@ def fit(
                     run.averaged, validation_set, shorter=shorter, device=device_, quick=True
                 )
                 history.validation.append((step + 1, scores.mean_iou))
-            stop = _agreed(interruption.requested, step, accelerator)
+            stop = _agreed(interruption.requested, step, accelerator) or step + 1 == stop_after
             due = stop or _due(step + 1, checkpoint_every, plan.steps)
             if step % 10 == 0 or due:
                 _require_finite(value, step)
