@@ -93,23 +93,23 @@ def check_same_padding(answer: Callable[[int, int], int]) -> str:
 
 @exercise("3.2.1-parameters")
 def check_parameters(answer: object) -> str:
-    """answer: weights and constants of the article's second convolution, 32 to 64 channels."""
+    """answer: weights and biases of the article's second convolution, 32 to 64 channels."""
     found = number(answer)
     faults = {
-        64 * 32 * 9: "these are the weights; each of the 64 outputs has a constant too.",
-        64 * 32 * 9 + 32: "there is one constant for each channel that leaves, not that enters.",
+        64 * 32 * 9: "these are the weights; each of the 64 outputs has a bias too.",
+        64 * 32 * 9 + 32: "there is one bias for each channel that leaves, not that enters.",
         64 * 9 + 64: "each of the 64 kernels reads all 32 channels that enter: 32 x 3 x 3 weights.",
-        64 * 9: "each of the 64 kernels reads all 32 channels that enter, and has a constant.",
+        64 * 9: "each of the 64 kernels reads all 32 channels that enter, and has a bias.",
         64 * 3 * 9 + 64: "the second layer reads the 32 channels of the first, not three colors.",
         32 * 3 * 9 + 32: "that is the first convolution; the second one is asked for.",
-        64 * (32 * 9 + 32): "one constant for each output channel, not for each pair of channels.",
+        64 * (32 * 9 + 32): "one bias for each output channel, not for each pair of channels.",
     }
     if found == 64 * 32 * 9 + 64:
-        return "18,496: 64 kernels of 32 x 3 x 3 weights, and 64 constants."
+        return "18,496: 64 kernels of 32 x 3 x 3 weights, and 64 biases."
     if found > 1e6:
         raise Fault("the size of the map does not enter: the same weights serve every place.")
     raise Fault(faults.get(int(found), f"{found:,.0f} is not it: C_out kernels of C_in x 3 x 3 "
-                "weights each, and a constant for each of them."))  # fmt: skip
+                "weights each, and a bias for each of them."))  # fmt: skip
 
 
 @exercise("3.2.1-matrix")
@@ -122,7 +122,9 @@ def check_matrix(answer: Callable[[Tensor, int], Tensor]) -> str:
         right = conv2d(unit, kernel[None, None]).flatten(1).T
         found = torch.as_tensor(call(answer, kernel.clone(), n)).float()
         if found.shape == right.T.shape != right.shape:
-            raise Fault("the matrix is transposed: one row an output, one column a pixel.")
+            raise Fault(
+                "the matrix is transposed: one row for each output, one column for each pixel."
+            )
         if found.shape != right.shape:
             raise Fault(f"kernel {side}x{side}, n = {n}: the matrix is {tuple(found.shape)}, "
                         f"expected {tuple(right.shape)}, outputs by pixels.")  # fmt: skip

@@ -30,7 +30,7 @@ def check_parameters(answer: Callable[[int, int, int, int], tuple[int, int]]) ->
         where = f"{channels} channels of {height}x{width} and {outputs} outputs: "
         _require_flat(where, flat, channels * height * width, outputs)
         _require_pooled(where, pooled, channels, channels * height * width, outputs)
-    return "one weight for each input and output and one bias an output; pooling drops the places."
+    return "a weight for each input and output, a bias for each output; pooling drops the places."
 
 
 def _require_flat(where: str, found: int, inputs: int, outputs: int) -> None:
@@ -53,12 +53,14 @@ def _require_pooled(where: str, found: int, channels: int, inputs: int, outputs:
         return
     text = f"{where}after global average pooling there are {right:,}, and you say {found:,}. "
     if found == (inputs + 1) * outputs:
-        raise Fault(text + "Pooling leaves one number a channel, whatever the size of the map.")
+        raise Fault(
+            text + "Pooling leaves one number for each channel, whatever the size of the map."
+        )
     if found == channels * outputs:
         raise Fault(text + "These are the weights; each output has a bias too.")
     if found == channels * outputs + channels:
         raise Fault(text + "There is one bias for each output, not for each channel.")
-    raise Fault(text + "One number a channel goes in.")
+    raise Fault(text + "One number for each channel goes in.")
 
 
 @exercise("3.2.3-dense-to-convolution")

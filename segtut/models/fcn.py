@@ -32,9 +32,10 @@ class FCN(nn.Module):
 
     FCN-32s scores the last features, one answer every 32 pixels. FCN-16s doubles those scores
     and adds scores of the features before the last downsampling; FCN-8s does so once more
-    (section 4.2). Doubling is a transposed convolution that starts as bilinear interpolation
-    and is learned (sections 3.3 and 4.2); the last upsampling, to the image's size, is bilinear
-    and stays so (section 4.3). Unlike the paper, the three are trained in one go.
+    (the paper's section 4.2, the book's 3.2.4). Doubling is a transposed convolution that starts
+    as bilinear interpolation and is learned (the paper's sections 3.3 and 4.2); the last
+    upsampling, to the image's size, is bilinear and stays so (the paper's section 4.3). Unlike
+    in the paper, the three are trained in one go.
 
     images (N, 3, H, W), float, 0-1, RGB, to logits (N, num_classes, H, W), for any H, W >= 1.
 
@@ -43,7 +44,9 @@ class FCN(nn.Module):
         stride: 32, 16 or 8, pixels an answer before the last upsampling.
         backbone: "small", five blocks and poolings in the manner of VGG with 0.6 million
             weights, or a torchvision ResNet, "resnet18" to "resnet101".
-        pretrained: start a ResNet from torchvision's ImageNet weights, downloading them.
+        pretrained: start a ResNet from torchvision's weights, downloading them. They are those of
+            a classifier of ImageNet photographs; the 1x1 convolutions that score its features
+            start at random, so the network has to be trained before it can segment.
 
     Raises:
         ValueError: an argument is not among its choices.
@@ -142,7 +145,8 @@ def bilinear_doubling(channels: int) -> nn.ConvTranspose2d:
 
     (N, channels, H, W) to (N, channels, 2H, 2W). Away from the border it equals
     `interpolate(x, scale_factor=2, mode="bilinear")`; at the border it fades to zero, because
-    a transposed convolution sees zeros there. Source: Long et al. (2015), section 3.3.
+    a transposed convolution sees zeros there. Source: Long et al. (2015), section
+    3.3 of the paper.
     """
     layer = nn.ConvTranspose2d(channels, channels, kernel_size=4, stride=2, padding=1, bias=False)
     triangle = torch.tensor([0.25, 0.75, 0.75, 0.25])

@@ -87,7 +87,7 @@ WRONG = [
     ("3.2.1-same-padding", lambda k, d: d * (k - 1), "both sides"),
     ("3.2.1-same-padding", lambda k, d: d * k // 2, "K - 1 gaps"),
     ("3.2.1-same-padding", lambda k, d: 1, "The size is kept if"),
-    ("3.2.1-parameters", 64 * 32 * 9, "has a constant"),
+    ("3.2.1-parameters", 64 * 32 * 9, "has a bias"),
     ("3.2.1-parameters", 64 * 32 * 9 + 32, "leaves, not that enters"),
     ("3.2.1-parameters", 64 * 9 + 64, "all 32 channels"),
     ("3.2.1-parameters", 896, "first convolution"),
