@@ -260,7 +260,7 @@ def _study(name: str, declared: Mapping[str, Any], preparations: Mapping[str, St
             key,
             value["title"],
             value.get("arguments", ""),
-            tuple(value["rates"] if "rates" in value else selection["rates"]),
+            tuple(map(float, value["rates"] if "rates" in value else selection["rates"])),
         )
         for key, value in declared["variants"].items()
     }
