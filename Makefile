@@ -9,7 +9,7 @@ PAGES := _build/html/index.html
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book pdf test inspect links lab serve lint bench clean
+.PHONY: help book pdf test inspect links lab serve lint bench studies clean
 
 help:       ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' Makefile | expand -t 16
@@ -64,6 +64,9 @@ lint: $(INSTALLED)  ## check style, formatting and types
 	$(BIN)/ruff format --check
 	$(BIN)/mypy segtut
 	find chapters -name '*.ipynb' -exec $(BIN)/nbstripout --verify {} +
+
+studies: $(INSTALLED)  ## run what is missing of the declared comparisons; hours from nothing
+	$(BIN)/segtut study run --jobs $(JOBS)
 
 bench: $(INSTALLED)  ## measure speed side by side with plain PyTorch
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done

@@ -566,6 +566,30 @@ def _score(record: Mapping[str, Any], name: str) -> float:
     return float(value)
 
 
+def markdown(study: Study, records: Mapping[str, Any], score: str | None = None) -> str:
+    """A study as a Markdown table in percent, best at the largest finished budget first.
+
+    A row for each variant; for each budget the mean and standard deviation over the seeds and,
+    where variants could choose, the rate that was chosen.
+    """
+    found = {(row.budget, row.variant.name): row for row in rows(study, records, score)}
+    budgets = [b for b in study.budgets if any(budget == b for budget, _ in found)]
+    if not budgets:
+        return "*Not yet recorded.*"
+    last = [name for budget, name in found if budget == budgets[-1]]
+    order = last + [name for name in study.variants if name not in last]
+    head = "| |" + "".join(f" {budget:,} steps | rate |" for budget in budgets)
+    lines = [head, "|---" * (2 * len(budgets) + 1) + "|"]
+    for name in order:
+        cells = []
+        for budget in budgets:
+            row = found.get((budget, name))
+            text = f"{100 * row.mean:.1f} ± {100 * row.spread:.1f}" if row else "–"
+            cells += [text, f"{row.rate:g}" if row else "–"]
+        lines.append(f"| {study.variants[name].title} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def smallest_difference(one: Sequence[float], other: Sequence[float]) -> float:
     """The least difference of two means that Student's two-sample test calls one, at 5 %.
 

@@ -411,3 +411,15 @@ def test_smallest_difference_is_the_one_at_which_the_t_test_gives_five_percent()
     moved = [value + shift for value in other]
     assert statistics.mean(moved) - statistics.mean(one) == pytest.approx(least)
     assert ttest_ind(one, moved).pvalue == pytest.approx(0.05)
+
+
+def test_markdown_has_a_row_for_each_variant_and_the_last_budget_decides_the_order(
+    tmp_path: Path,
+) -> None:
+    study = declared(tmp_path)
+    assert studies.markdown(study, {}) == "*Not yet recorded.*"
+    records = answer(study, lambda run: 0.2 + 0.3 * (run.variant == {4: "a", 16: "b"}[run.budget]))
+    head, _, first, second = studies.markdown(study, records).split("\n")
+    assert head == "| | 4 steps | rate | 16 steps | rate |"
+    assert first == "| B | 20.0 ± 0.0 | 1 | 50.0 ± 0.0 | 1 |"
+    assert second == "| A | 50.0 ± 0.0 | 0.1 | 20.0 ± 0.0 | 0.1 |"

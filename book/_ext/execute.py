@@ -14,7 +14,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 CELL_TIMEOUT = 600  # seconds a cell may take, as in _config.yml
-WATCHED = ("segtut/**/*.py", "segtut/**/*.js", "book/results/*.json", "constraints.txt")
+WATCHED = ("segtut/**/*.py", "segtut/**/*.js", "constraints.txt")
+WATCHED += ("book/results/**/*.json", "book/studies/*.toml")
 
 
 def fingerprint(root: Path) -> str:
