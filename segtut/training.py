@@ -181,6 +181,7 @@ def fit(
     device_ = torch.device(device) if device else accelerator.device
     goal = objective or Supervised(loss)
     goal.prepare(device_, precision)
+    goal.network_rate = plan.learning_rate
     if accelerator.num_processes > 1 and any(True for _ in goal.parameters()):
         raise ValueError(
             f"{type(goal).__name__} has networks of its own, which several processes would train "

@@ -19,11 +19,10 @@ from segtut.objectives.base import Objective, one_hot
 GanLoss = Literal["minimax", "non_saturating", "hinge", "least_squares"]
 
 DISCRIMINATOR_RATE = 4e-3
-"""The discriminator's highest learning rate, where none is asked for.
+"""The least learning rate of a discriminator for which none is asked.
 
-The networks of this package learn at 1e-3 to 4e-3, and a discriminator that learns more slowly than
-its generator lets it settle on a few samples: section 3.4.1 compares the two, and Heusel et al.
-(2017) give the discriminator the higher rate. Beside a quicker network, ask for a higher one.
+It is the network's where that is higher: a discriminator that learns more slowly than its generator
+lets it settle on a few samples (section 3.4.1; Heusel et al. 2017).
 """
 
 
@@ -88,9 +87,10 @@ def _require_kind(kind: str) -> None:
 class Adversary(Objective):
     """An objective with a discriminator, and how that learns: Adam, momentum 0.5 as in DCGAN.
 
-    discriminator: a module that scores samples. learning_rate: its highest, best no lower than the
-    network's, whose schedule it follows. kind, smoothing: as of `discriminator_loss`. r1: gamma of
-    `r1_penalty`, 0 for none. The mean losses of its steps are kept in `discriminator_losses`.
+    discriminator: a module that scores samples. learning_rate: its highest; it follows the
+    schedule of the network's, and None is the network's or `DISCRIMINATOR_RATE`, whichever is
+    higher. kind, smoothing: as of `discriminator_loss`. r1: gamma of `r1_penalty`, 0 for none. The
+    mean losses of its steps are kept in `discriminator_losses`.
 
     Raises ValueError: learning_rate is not positive, r1 is negative, or the loss does not exist.
     """
@@ -99,19 +99,19 @@ class Adversary(Objective):
         self,
         discriminator: nn.Module,
         kind: GanLoss = "non_saturating",
-        learning_rate: float = DISCRIMINATOR_RATE,
+        learning_rate: float | None = None,
         r1: float = 0.0,
         smoothing: float = 0.0,
     ) -> None:
         super().__init__()
         discriminator_loss(torch.zeros(1), torch.zeros(1), kind, smoothing)  # checks both
-        if not learning_rate > 0 or r1 < 0:
+        if (learning_rate is not None and not learning_rate > 0) or r1 < 0:
             raise ValueError(f"learning_rate={learning_rate} must be positive, r1={r1} at least 0")
         self.discriminator = discriminator
         self.kind: GanLoss = kind
         self.learning_rate, self.r1, self.smoothing = learning_rate, r1, smoothing
         self.optimizer: torch.optim.Optimizer = torch.optim.Adam(
-            discriminator.parameters(), lr=learning_rate, betas=(0.5, 0.999)
+            discriminator.parameters(), lr=learning_rate or DISCRIMINATOR_RATE, betas=(0.5, 0.999)
         )
         self.discriminator_losses: list[float] = []
         self._samples: list[tuple[Tensor, Tensor]] = []
@@ -139,8 +139,9 @@ class Adversary(Objective):
                 loss = loss + self.r1 * r1_penalty(self.discriminator, real)
             (loss / len(self._samples)).backward()
             total += loss.detach() / len(self._samples)
+        rate = self.learning_rate or max(DISCRIMINATOR_RATE, self.network_rate)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate * share
+            group["lr"] = rate * share
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.discriminator_losses.append(float(total))
@@ -158,7 +159,7 @@ class Generation(Adversary):
         self,
         discriminator: nn.Module,
         loss: GanLoss = "non_saturating",
-        learning_rate: float = DISCRIMINATOR_RATE,
+        learning_rate: float | None = None,
         r1: float = 0.0,
         smoothing: float = 0.0,
         discriminator_steps: int = 1,
@@ -207,7 +208,7 @@ class Translation(Adversary):
         l1: float = 100.0,
         start: int = 0,
         kind: GanLoss = "non_saturating",
-        learning_rate: float = DISCRIMINATOR_RATE,
+        learning_rate: float | None = None,
         r1: float = 0.0,
     ) -> None:
         super().__init__(discriminator, kind, learning_rate, r1)
@@ -251,7 +252,7 @@ class AdversarialSegmentation(Adversary):
         discriminator: nn.Module,
         weight: float = 0.1,
         kind: GanLoss = "non_saturating",
-        learning_rate: float = DISCRIMINATOR_RATE,
+        learning_rate: float | None = None,
         r1: float = 0.0,
     ) -> None:
         super().__init__(discriminator, kind, learning_rate, r1)
@@ -296,7 +297,7 @@ class SemiAdversarial(Adversary):
         self_weight: float = 0.1,
         threshold: float = 0.2,
         start: int = 100,
-        learning_rate: float = DISCRIMINATOR_RATE,
+        learning_rate: float | None = None,
     ) -> None:
         super().__init__(discriminator, "non_saturating", learning_rate)
         _require_weights(weight=weight, weight_unlabeled=weight_unlabeled, self_weight=self_weight)

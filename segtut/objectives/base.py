@@ -25,6 +25,8 @@ class Objective(nn.Module):
 
     optimizer: torch.optim.Optimizer | None = None
     """Of the objective's own networks, if they learn by gradients."""
+    network_rate: float = 0.0
+    """The highest learning rate of the network that the loop trains, which the loop sets."""
 
     def __init__(self) -> None:
         super().__init__()
