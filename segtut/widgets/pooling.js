@@ -182,23 +182,24 @@ function render({ model, el }) {
   });
   const update = () => {
     row.show();
-    const counts = panels.map(({ kind, name, svg, title }) => {
+    const changes = panels.map(({ kind, name, svg, title }) => {
       const comparison = compare(state.values, kind, state.times, state.shift);
       const number = comparison.changed.filter(Boolean).length;
       const outputs = pooled(moved(state.values, state.shift), kind, state.times);
       drawAnswer(svg, svg.clientWidth || 320, outputs, comparison);
-      const text = `${number} of ${COLUMNS} columns changed`;
+      const change = comparison.mean.toFixed(2);
+      const text = `mean change ${change}, ${number} of ${COLUMNS} columns changed`;
       title.textContent = `${name}: ${text}`;
       svg.setAttribute("aria-label", `${name} at shift ${state.shift}: ${text}`);
-      return number;
+      return change;
     });
     table.show(state);
     const cell = 2 ** state.times;
     const lesson = state.shift % cell
       ? `the outputs stand ${cell} columns apart, and ${state.shift} is no multiple of ${cell}.`
       : `${state.shift} is a multiple of the ${cell} columns between outputs: the answers move along, and nothing else happens.`;
-    const list = LAYERS.map(([kind], i) => `*${counts[i]}* (${kind})`).join(", ");
-    say(`Columns changed by more than ${TOLERANCE}: ${list}; ${lesson}`);
+    const list = LAYERS.map(([kind], i) => `*${changes[i]}* (${kind})`).join(", ");
+    say(`Mean change of a column: ${list}; ${lesson}`);
   };
   const shift = slider({
     label: "Shift (columns)", min: 0, max: FARTHEST, step: 1, value: state.shift, format: String,
@@ -217,7 +218,7 @@ function render({ model, el }) {
     element("div", { class: "st-row st-tight", role: "group", "aria-label": "Ready-made rows" }, element("span", {}, "Row:"), ...presets),
     panel("One row of a feature map: drag its columns, or use the arrow keys", row.node),
     ...panels.map(({ node }) => node),
-    element("p", { class: "st-key" }, "Large dots: the outputs, with the answer interpolated between them. Dashed: the answer at shift 0, moved along. Shaded, with a small dot below: where the two differ."),
+    element("p", { class: "st-key" }, `Large dots: the outputs, with the answer interpolated between them. Dashed: the answer at shift 0, moved along. Shaded, with a small dot below: where the two differ by more than ${TOLERANCE}.`),
     says,
     element("p", { class: "st-key" }, "Mean change of a column, in hundredths, for each shift"),
     table.node,

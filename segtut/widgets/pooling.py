@@ -32,7 +32,7 @@ class PoolingShift(Figure):
     signal = traitlets.List(traitlets.Float()).tag(sync=True)
     poolings = traitlets.Int().tag(sync=True)
 
-    def __init__(self, signal: Tensor | None = None, *, poolings: int = 2) -> None:
+    def __init__(self, signal: Tensor | None = None, *, poolings: int = 1) -> None:
         values = _pole() if signal is None else torch.as_tensor(signal).float()
         if tuple(values.shape) != (_COLUMNS,):
             raise ValueError(
@@ -54,9 +54,10 @@ class PoolingShift(Figure):
 
     def alternative_text(self) -> str:
         """What the static picture shows, in words."""
+        poolings = "one max pooling" if self.poolings == 1 else f"{self.poolings} max poolings"
         return (
-            f"A row of {_COLUMNS} values, and below it the same row after {self.poolings} max "
-            "poolings by two: one step for each cell, before and after a shift by one column."
+            f"A row of {_COLUMNS} values, and below it the same row after {poolings} by two: "
+            "one step for each cell, before and after a shift by one column."
         )
 
     def _draw(self) -> Drawing:
