@@ -804,7 +804,7 @@ def _add_study(commands: Any) -> None:
     actions = study.add_subparsers(title="actions", required=True, metavar="ACTION")
     run = _command(actions, "run", _study_run, "Run what is missing of some studies, or of all.")
     run.add_argument("name", nargs="*", help="file names in book/studies without .toml")
-    run.add_argument("--jobs", type=int, default=2, help="runs at a time, one thread each")
+    run.add_argument("--jobs", type=int, default=2, help="threads in use; most runs take one")
     show = _command(actions, "show", _study_show, "Print what came out, with the rates chosen.")
     show.add_argument("name", help="a file name in book/studies without .toml")
     show.add_argument("--score", help="another score, such as also.views.mean_iou")

@@ -381,9 +381,10 @@ def _fingerprint(data: str, split: str) -> str | None:
 def run_all(
     studies: Sequence[Study], jobs: int = 2, progress: bool = True, records: Path = RECORDS
 ) -> list[str]:
-    """Run what is missing or stale of some studies, ``jobs`` at a time; returns what failed.
+    """Run what is missing or stale of some studies, on ``jobs`` threads; returns what failed.
 
-    Each run is a process of its own with the study's number of threads. Its output goes to
+    Each run is a process of its own with the study's number of threads, so that one whose time is a
+    result has the machine for itself. Its output goes to
     ``log.txt`` beside its network; one that was killed goes on from its checkpoint. A record whose
     code has changed since is kept if the run's first steps still give the recorded losses.
     """
@@ -402,7 +403,10 @@ def run_all(
             ready = [
                 run for run in known.values() if run.name not in taken and _can_begin(run, records)
             ]
-            for run in ready[: jobs - len(active)]:
+            for run in ready:
+                room = jobs - sum(threads[other.study] for other in active.values())
+                if threads[run.study] > room and active:
+                    break
                 anew = run.name in lacking
                 job = pool.submit(_bring_up_to_date, run, threads[run.study], records, anew)
                 active[job] = run

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import statistics
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -331,6 +332,28 @@ def test_networks_that_are_missing_are_made_first(
     again = train_with(monkeypatch, study)
     assert studies.run_all([study], progress=False) == []
     assert again.calls == ["before/plain_final_100_0.003_seed0", f"first/{name}"]
+
+
+def test_a_run_with_as_many_threads_as_there_are_jobs_runs_alone(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = declared(studies.FOLDER, "threads = 2\n" + COMPARISON)
+    trainer = train_with(monkeypatch, study)
+    together: list[int] = []
+    running: set[str] = set()
+
+    def watched(command: list[str], place: Path, threads: int) -> str:
+        running.add(str(place))
+        together.append(len(running))
+        time.sleep(0.01)
+        assert threads == 2
+        why = trainer(command, place, threads)
+        running.remove(str(place))
+        return why
+
+    monkeypatch.setattr(studies, "_train", watched)
+    assert studies.run_all([study], jobs=2, progress=False) == []
+    assert set(together) == {1}
 
 
 def test_a_run_that_fails_is_named_and_the_others_go_on(
