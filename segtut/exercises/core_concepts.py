@@ -4,21 +4,40 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
+from torch.overrides import TorchFunctionMode
 
 from segtut.data.dataset import VOID
 from segtut.exercises.registry import Fault, call, exercise
 
 
+class _SoftmaxWatch(TorchFunctionMode):
+    """Notices whether PyTorch's softmax is called, under whatever name."""
+
+    called = False
+
+    def __torch_function__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        self.called = self.called or "softmax" in getattr(func, "__name__", "")
+        return func(*args, **(kwargs or {}))
+
+
 @exercise("2-softmax")
 def check_softmax(answer: Callable[[Tensor], Tensor]) -> str:
-    """answer: logits (C, H, W) -> probabilities (C, H, W)."""
+    """answer: logits (C, H, W) -> probabilities (C, H, W), made without calling a softmax."""
     generator = torch.Generator().manual_seed(0)
     logits = 2 * torch.randn(5, 6, 7, generator=generator)
-    found = _tensor(call(answer, logits.clone()))
+    with _SoftmaxWatch() as watch:
+        found = _tensor(call(answer, logits.clone()))
     if found.shape != logits.shape:
         raise Fault(f"the shape is {tuple(found.shape)}, expected {tuple(logits.shape)}.")
     right = logits.softmax(dim=0)
@@ -46,6 +65,9 @@ def check_softmax(answer: Callable[[Tensor], Tensor]) -> str:
             raise Fault(text)
     if not torch.allclose(found, right, atol=1e-5):
         raise Fault("not e to the logit, divided by the sum of these powers over the classes.")
+    if watch.called:
+        raise Fault("right, but PyTorch's softmax has done it; make the powers and divide them "
+                    "by their sum yourself.")  # fmt: skip
     large = logits * 1000
     if not torch.allclose(_tensor(call(answer, large.clone())), large.softmax(dim=0), atol=1e-5):
         raise Fault("logits in the thousands give no numbers: e to that is infinite. Subtract "

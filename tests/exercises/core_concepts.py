@@ -48,7 +48,7 @@ def softmax_twice(probabilities, target):
 
 RIGHT = [
     ("2-softmax", softmax),
-    ("2-softmax", lambda z: z.softmax(dim=0).numpy()),
+    ("2-softmax", lambda z: softmax(z).numpy()),
     ("2-loss", loss),
     ("2-loss", lambda p, y: float(loss(p, y))),
     ("2-shifted-pole", (0.5, 0, 0, 0.5, 0.333, 0.5)),
@@ -59,6 +59,9 @@ WRONG = [
     ("2-softmax", lambda z: z.softmax(dim=-1), "the classes are dimension 0"),
     ("2-softmax", lambda z: z.exp() / z.exp().sum(), "over the whole picture"),
     ("2-softmax", lambda z: z.log_softmax(dim=0), "logarithms of probabilities"),
+    ("2-softmax", lambda z: z.softmax(dim=0), "softmax has done it"),
+    ("2-softmax", torch.nn.Softmax(dim=0), "softmax has done it"),
+    ("2-softmax", lambda z: z.log_softmax(dim=0).exp(), "softmax has done it"),
     ("2-softmax", torch.sigmoid, "these are sigmoids"),
     ("2-softmax", torch.exp, "not been divided"),
     ("2-softmax", lambda z: z / z.sum(dim=0), "sum of the logits"),
