@@ -1,6 +1,6 @@
 """Sphinx extension: the glossary's Chinese terms stand in the index, under a heading of their own.
 
-The first line of each entry is the Chinese term, in parentheses where the document does not use it.
+The first line of each entry holds the Chinese terms; those in parentheses are not in the document.
 """
 
 import re
@@ -18,9 +18,7 @@ HAN = re.compile("[\u4e00-\u9fff]")
 def chinese_terms(definition: str) -> list[str]:
     """The Chinese terms that open a definition; none where the term is the same in Chinese."""
     line = definition.partition("\n")[0].strip().removesuffix(".")
-    if line.startswith("(") and line.endswith(")"):
-        line = line[1:-1]
-    return [term for term in line.split(", ") if HAN.search(term)]
+    return [term for term in re.split(r",\s+|\s*[()]", line) if HAN.search(term)]
 
 
 class ChineseIndex(SphinxTransform):

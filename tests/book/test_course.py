@@ -115,6 +115,8 @@ def test_pages_that_use_a_term_stand_below_it(book):
         ("(均方误差（MSE）).\nA mean.", ["均方误差（MSE）"]),
         ("F1 分数.\nTwice.", ["F1 分数"]),
         ("(ONNX).\nA format.", []),
+        ("自动编码器 (自编码器).\nA network.", ["自动编码器", "自编码器"]),
+        ("(步幅, 步长).\nPixels.", ["步幅", "步长"]),
     ],
 )
 def test_reading_of_chinese_terms(definition, terms):

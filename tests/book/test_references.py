@@ -10,15 +10,11 @@ from functools import cache
 import pytest
 from pybtex.database import Entry, parse_file
 
+from tests.book import terms
 from tests.book.sources import FENCE, ROOT, labels, markdown, pages, path_of, targets
+from tests.book.terms import ENTERS, glossary
 
 WRITTEN = [page for page in pages() if page != "genindex"]
-ENTERS = re.compile(
-    r"Enters in \{doc\}`(?P<number>[\d.]+) </(?P<page>[^>]+)>`"
-    r"(?: and is treated in \{doc\}`[\d.]+ </(?P<treated>[^>]+)>`)?\.$",
-    re.MULTILINE,
-)
-
 GREEK = (
     "alpha beta gamma delta epsilon zeta eta theta kappa lambda mu nu xi pi rho sigma tau phi "
     "varphi chi psi omega Gamma Delta Theta Lambda Sigma Phi Psi Omega"
@@ -31,28 +27,6 @@ each_page = pytest.mark.parametrize("page", WRITTEN)
 @cache
 def bibliography() -> dict[str, Entry]:
     return dict(parse_file(str(ROOT / "book" / "references.bib"), "bibtex").entries)
-
-
-@cache
-def glossary() -> dict[str, str]:
-    """What is said of each term."""
-    (listing,) = re.findall(
-        r"```\{glossary\}\n:sorted:\n(.*?)^```$", markdown("book/glossary"), re.M | re.S
-    )
-    entries = re.split(r"\n(?=\S)", listing.strip("\n"))
-    return {entry.partition("\n")[0].strip(): entry.partition("\n")[2] for entry in entries}
-
-
-@cache
-def first_mentions() -> dict[str, str]:
-    """The first page of the chapters that links a term."""
-    found: dict[str, str] = {}
-    for page in WRITTEN:
-        if page.startswith("chapters/"):
-            for target in targets(page):
-                if target.role == "term":
-                    found.setdefault(target.name.lower(), page)
-    return found
 
 
 def cited(page: str) -> list[str]:
@@ -111,15 +85,46 @@ def test_terms_that_are_linked_are_in_the_glossary(page):
     assert [name for name in named if name.lower() not in known] == []
 
 
+REMEDY = "run python -m tests.book.terms, which writes what the pages say"
+
+
 @pytest.mark.parametrize("term", glossary())
 def test_term_says_where_it_enters(term):
-    place = ENTERS.search(glossary()[term])
-    assert place, "no line `Enters in {doc}`1.2 </chapters/…>`.`"
-    assert place["page"] in pages()
-    assert first_mentions().get(term.lower()) == place["page"], "the first page that links the term"
-    if place["treated"]:
-        later = pages()[pages().index(place["page"]) + 1 :]
-        assert place["treated"] in later
+    """On the first page that has its words; see `terms` for what counts."""
+    said = ENTERS.search(glossary()[term])
+    assert said, "no line `Enters in {doc}`1.2 </chapters/…>`.`"
+    assert (said["number"], said["page"]) == (terms.NUMBERS[said["page"]], terms.entering(term)), (
+        REMEDY
+    )
+
+
+@pytest.mark.parametrize("term", glossary())
+def test_term_says_which_page_treats_it(term):
+    said = ENTERS.search(glossary()[term])
+    assert (said["treated"] or said["page"]) in terms.treating(term), REMEDY
+    assert said["treated"] != said["page"]
+    if said["treated"]:
+        assert said["treated_number"] == terms.NUMBERS[said["treated"]]
+
+
+@pytest.mark.parametrize("term", glossary())
+def test_term_is_linked_from_a_chapter(term):
+    assert [page for page in terms.chapters() if terms.linked(term, page)] != []
+
+
+def test_reading_of_terms():
+    assert terms.pattern("U-Net").findall("one U-Net, two U-Nets, MU-Net") == ["U-Net", "U-Nets"]
+    assert terms.pattern("skip connection").search("Skip\nconnections help")
+    assert terms.pattern("CAM").findall("a cam, a WEBCAM and CAMs") == ["CAMs"]
+    assert not terms.pattern("batch").search("a micro-batch")
+    assert terms.names("class activation map") == ["class activation map", "CAM"]
+
+
+def test_reading_of_prose():
+    """The page that defines the term has its words; a page has none of its code."""
+    text = terms.prose("chapters/4_practice/1_data_preparation")
+    assert "label map" in text
+    assert not re.search(r"\{doc\}|cell-4-1|import torch", text)
 
 
 @pytest.mark.parametrize("term", glossary())
