@@ -151,4 +151,4 @@ def check_micro_iou(answer: Callable[[float], float]) -> str:
         if abs(found - 2 * accuracy / (1 + accuracy)) < 1e-9:
             raise Fault("that turns IoU into Dice; count misses and false alarms of all classes.")
         raise Fault(f"accuracy {accuracy} gives {right:.4f}, and you say {found:.4f}.")
-    return "a / (2 - a): an accuracy of 0.852 is sold as an IoU of 0.742."
+    return "a / (2 - a): an accuracy of 0.852 is a micro IoU of 0.742."
