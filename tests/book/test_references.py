@@ -150,6 +150,28 @@ def test_symbols_stand_in_the_notation(page):
     assert symbols(markdown(page)) - symbols(markdown("book/notation")) == set()
 
 
+def defined() -> dict[str, list[tuple[str, bool]]]:
+    """The rows of the notation that each symbol heads, and whether it is marked there as reused."""
+    found: dict[str, list[tuple[str, bool]]] = {}
+    for row in re.findall(r"^\| (?=\$)(.*) \|$", markdown("book/notation"), re.MULTILINE):
+        head, *_ = re.split(r" \| (?=(?:[^$]*\$[^$]*\$)*[^$]*$)", row)
+        for formula, mark in re.findall(r"\$([^$]*)\$( †)?", head):
+            plain = re.sub(r"_(?:[ckil]\b|\{[ckil]\})", "", formula)  # without an index
+            product = "=" in plain
+            parts = re.findall(r"\\mathbf\{\w\}", plain) if product else re.split(r",\\? ?", plain)
+            for symbol in filter(lambda part: not re.search(r"[()]", part), parts):
+                found.setdefault(symbol.strip(), []).append((row, bool(mark)))
+    return found
+
+
+def test_reused_symbols_are_marked_and_name_their_sections():
+    """All but the first row, which holds wherever no other does."""
+    reused = {symbol: rows for symbol, rows in defined().items() if len(rows) > 1}
+    assert len(reused) > 15
+    assert {s for s, rows in reused.items() for _, mark in rows if not mark} == set()
+    assert {s for s, rows in reused.items() for row, _ in rows[1:] if "section" not in row} == set()
+
+
 def test_reading_of_symbols():
     assert symbols(r"Let $\theta$ be, and $$\mathrm{IoU}_c = a / b.$$") == {
         r"\theta",
