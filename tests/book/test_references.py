@@ -11,10 +11,12 @@ import pytest
 from pybtex.database import Entry, parse_file
 
 from tests.book import terms
-from tests.book.sources import FENCE, ROOT, labels, markdown, pages, path_of, targets
+from tests.book.sources import FENCE, ROOT, cells, labels, markdown, pages, path_of, targets
 from tests.book.terms import ENTERS, glossary
 
 WRITTEN = [page for page in pages() if page != "genindex"]
+REFERENCE = ("chapters/6_faq", "chapters/7_conclusion", "book/corrections", "book/concordance")
+REFERENCE += ("book/glossary", "book/cheat_sheet")
 GREEK = (
     "alpha beta gamma delta epsilon zeta eta theta kappa lambda mu nu xi pi rho sigma tau phi "
     "varphi chi psi omega Gamma Delta Theta Lambda Sigma Phi Psi Omega"
@@ -69,6 +71,38 @@ def test_markdown_links_within_the_book_lead_somewhere(page):
         if link.removeprefix("#") not in labels() and not (here / link.split("#")[0]).is_file()
     ]
     assert missing == []
+
+
+POINTER = re.compile(r"(?P<clause>[^\n.;:|?!()]*)\((?P<inside>[^()\n]*\{doc\}`[^`\n]*`[^()\n]*)\)")
+
+
+def stems(text: str) -> set[str]:
+    """The words of a text, names in its code among them, without their endings."""
+    text = re.sub(r"\{[a-z:]+\}`([^`<]*)(?:<[^>]*>)?`", r"\1", text)
+    return {word.lower()[:6] for word in re.findall(r"[A-Za-z]{4,}", text)}
+
+
+@cache
+def stems_of(page: str) -> set[str]:
+    code = (cell.source for cell in cells(page) if cell.cell_type == "code")
+    return stems("\n".join([markdown(page), *code]))
+
+
+def rare(stem: str) -> bool:
+    chapters = terms.chapters()
+    return 3 * sum(stem in stems_of(page) for page in chapters) <= len(chapters)
+
+
+@pytest.mark.parametrize("page", [page for page in WRITTEN if page in REFERENCE])
+def test_pointers_lead_to_pages_that_speak_of_it(page):
+    """A clause with a page in parentheses behind it: of its rarer words the page has one."""
+    dead = []
+    for pointer in POINTER.finditer(FENCE.sub("", markdown(page))):
+        named = re.findall(r"\{doc\}`[^`<]*</([^>]+)>`", pointer["inside"])
+        told = {stem for stem in stems(pointer["clause"]) if rare(stem)}
+        if told and named and not any(told & stems_of(name) for name in named):
+            dead.append((pointer[0], told))
+    assert dead == []
 
 
 def test_a_label_names_one_place():
