@@ -30,10 +30,12 @@ there and are scored on the test split, once. Each run leaves its record in
     arguments = "--optimizer muon"
     rates = [0.004, 0.016, 0.064]          # its own, as many as the others
 
-A study whose runs are only there for another's (`kind = "preparation"`) ranks nothing: it has one
-rate. Arguments may name the network that such a run has left: ``{model:pretext/plain@1000}`` is
-that of the study *pretext*, variant *plain*, budget 1,000; of the same seed where it was declared,
-else of the first. Networks are not kept with the records, and are made where they are missing.
+A `kind = "record"` is an entry of the page of records: one budget, which its rules fix, and five
+seeds. A study whose runs are only there for another's (`kind = "preparation"`) ranks nothing: it
+has one rate. Arguments may name the network that such a run has left:
+``{model:pretext/plain@1000}`` is that of the study *pretext*, variant *plain*, budget 1,000; of the
+same seed where it was declared, else of the first. Networks are not kept with the records, and are
+made where they are missing.
 """
 
 import functools
@@ -55,6 +57,7 @@ from segtut import results
 from segtut.data.opening import open_data
 
 Role = Literal["selection", "final"]
+KINDS = ("comparison", "record", "preparation")
 FOLDER = Path("book/studies")
 RECORDS = Path("book/results")
 MODELS = Path("runs")
@@ -306,18 +309,21 @@ def rules(study: Study) -> list[str]:
     budgets a factor of four apart, or a reason why the order cannot depend on it.
     """
     broken = []
-    if study.kind not in ("comparison", "preparation"):
-        broken.append(f"kind is {study.kind!r}, expected 'comparison' or 'preparation'")
+    if study.kind not in KINDS:
+        broken.append(f"kind is {study.kind!r}, expected one of {', '.join(KINDS)}")
     unknown = sorted({name for pair in study.compare for name in pair} - set(study.variants))
     if unknown:
         broken.append(f"compare names {', '.join(unknown)}, which are no variants")
-    if study.kind != "comparison":
+    if study.kind == "preparation":
         return broken
     numbers = {len(variant.rates) for variant in study.variants.values()}
     if len(numbers) > 1 or min(numbers) < 3:
         broken.append(f"the variants have {sorted(numbers)} rates, expected one number, 3 or more")
-    if len(study.seeds) < 3:
-        broken.append(f"{len(study.seeds)} seeds, expected 3 or more")
+    least = 5 if study.kind == "record" else 3
+    if len(study.seeds) < least:
+        broken.append(f"{len(study.seeds)} seeds, expected {least} or more")
+    if study.kind == "record":
+        return broken
     if study.compare and len(study.seeds + study.more_seeds) < 5:
         broken.append("seeds and more_seeds are fewer than 5, which small differences need")
     if max(study.budgets) < 4 * min(study.budgets) and not study.one_budget:

@@ -174,6 +174,15 @@ def test_a_declaration_that_breaks_a_rule_is_refused(
         declared(tmp_path, COMPARISON.replace(old, new))
 
 
+def test_a_record_needs_five_seeds_and_one_budget_is_enough(tmp_path: Path) -> None:
+    text = 'kind = "record"\n' + COMPARISON.replace("budgets = [4, 16]", "budgets = [4]")
+    with pytest.raises(ValueError, match="3 seeds, expected 5"):
+        declared(tmp_path, text)
+    assert declared(tmp_path, text.replace("[0, 1, 2]", "[0, 1, 2, 3, 4]")).kind == "record"
+    with pytest.raises(ValueError, match="kind is 'rekord'"):
+        declared(tmp_path, text.replace('"record"', '"rekord"'))
+
+
 def test_one_budget_needs_its_reason(tmp_path: Path) -> None:
     text = COMPARISON.replace("budgets = [4, 16]", "budgets = [4]")
     with pytest.raises(ValueError, match="factor of 4"):
