@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from playwright.sync_api import Browser
+from scipy.stats import t
 from torch.nn import functional as F
 
 from segtut import cli, losses
@@ -50,6 +51,11 @@ def test_two_rows_of_loss_values() -> None:
     assert f"stays at {perfect[1]:.2f} or {perfect[2]:.2f}" in TEXT
 
 
+def test_quantiles_of_student() -> None:
+    assert f"$t = {t.ppf(0.975, 4):.1f}$ for twice three seeds" in TEXT
+    assert f"{t.ppf(0.975, 2):.1f} for three differences" in TEXT
+
+
 def test_scores() -> None:
     assert f"IoU 0.5 is Dice {2 * 0.5 / 1.5:.2f}" in TEXT
     assert f"0.85 gives {0.85 / (2 - 0.85):.2f}" in TEXT
@@ -66,6 +72,8 @@ def test_layers() -> None:
         expected = (17 + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
         assert down(x).shape[-1] == expected
         assert up(x).shape[-1] == 16 * stride - 2 * padding + dilation * (kernel - 1) + 1
+    up = torch.nn.ConvTranspose2d(1, 1, 3, 2, 1, output_padding=1)
+    assert up(x).shape[-1] == 16 * 2 - 2 + 2 + 1 + 1
 
 
 def kept_a_pixel(precision: str) -> float:
