@@ -127,10 +127,8 @@ def check_conv1x1_backward(
     right = torch.autograd.grad(output, (v, weight, bias), g)
     found = call(answer, g.clone(), v.detach().clone(), weight.detach().clone())
     if not isinstance(found, tuple | list) or len(found) != 3:
-        raise Fault("return three tensors: the gradients by v, by the weights, by the constants.")
-    for name, one, expected in zip(
-        ("v", "the weights", "the constants"), found, right, strict=True
-    ):
+        raise Fault("return three tensors: the gradients by v, by the weights, by the biases.")
+    for name, one, expected in zip(("v", "the weights", "the biases"), found, right, strict=True):
         _tensor(one, expected.shape, f"the gradient by {name}")
         places = {2: "images", 20: "pixels of an image", 40: "pixels of the batch"}
         wrong = tuple(

@@ -56,7 +56,7 @@ def check_collapse(answer: Callable[[Layers], tuple[Tensor, Tensor]]) -> str:
         ]
         result = call(answer, layers)
         if not isinstance(result, (tuple, list)) or len(result) != 2:
-            raise Fault("return two things, the matrix W and the constants b.")
+            raise Fault("return two things, the matrix W and the biases b.")
         shape = (widths[-1], widths[0])
         what = f"layers of {' to '.join(map(str, widths))} neurons"
         _compare_collapse(
@@ -78,7 +78,7 @@ def _compare_collapse(weight: Tensor, bias: Tensor, layers: Layers) -> None:
     if torch.allclose(bias, right_bias, atol=1e-4):
         return
     if square and torch.allclose(bias, layers[0][1] + layers[1][1], atol=1e-4):
-        raise Fault("the constants are only added; the first layer's must pass through the next W.")
+        raise Fault("the biases are only added; the first layer's must pass through the next W.")
     if torch.allclose(bias, layers[-1][1], atol=1e-4):
         raise Fault("only the last b is left; the earlier ones pass through the later matrices.")
     raise Fault("W is right and b is not: b is what the stack returns for an input of zeros.")

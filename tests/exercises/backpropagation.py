@@ -97,8 +97,8 @@ WRONG = [
     ("3.1.3-conv1x1-backward", lambda g, v, w: g, "three tensors"),
     ("3.1.3-conv1x1-backward", change(1, lambda t: t.T), "by the weights has the shape (3, 6)"),
     ("3.1.3-conv1x1-backward", change(1, lambda t: t / 40), "number of pixels of the batch"),
-    ("3.1.3-conv1x1-backward", change(2, lambda t: t / 40), "by the constants: divided"),
-    ("3.1.3-conv1x1-backward", change(2, lambda t: t[:, None]), "the constants has the shape"),
+    ("3.1.3-conv1x1-backward", change(2, lambda t: t / 40), "by the biases: divided"),
+    ("3.1.3-conv1x1-backward", change(2, lambda t: t[:, None]), "the biases has the shape"),
     (
         "3.1.3-conv1x1-backward",
         lambda g, v, w: (*conv1x1_backward(g, v, w)[:2], g[0].sum((1, 2))),
