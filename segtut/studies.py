@@ -588,7 +588,7 @@ def markdown(study: Study, records: Mapping[str, Any], score: str | None = None)
         return "*Not yet recorded.*"
     last = [name for budget, name in found if budget == budgets[-1]]
     order = last + [name for name in study.variants if name not in last]
-    head = "| |" + "".join(f" {budget:,} steps | rate |" for budget in budgets)
+    head = "| variant |" + "".join(f" {budget:,} steps | rate |" for budget in budgets)
     lines = [head, "|---" * (2 * len(budgets) + 1) + "|"]
     for name in order:
         cells = []

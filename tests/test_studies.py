@@ -452,6 +452,6 @@ def test_markdown_has_a_row_for_each_variant_and_the_last_budget_decides_the_ord
     assert studies.markdown(study, {}) == "*Not yet recorded.*"
     records = answer(study, lambda run: 0.2 + 0.3 * (run.variant == {4: "a", 16: "b"}[run.budget]))
     head, _, first, second = studies.markdown(study, records).split("\n")
-    assert head == "| | 4 steps | rate | 16 steps | rate |"
+    assert head == "| variant | 4 steps | rate | 16 steps | rate |"
     assert first == "| B | 20.0 ± 0.0 | 1 | 50.0 ± 0.0 | 1 |"
     assert second == "| A | 50.0 ± 0.0 | 0.1 | 20.0 ± 0.0 | 0.1 |"
