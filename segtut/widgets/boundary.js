@@ -316,7 +316,7 @@ function render({ model, el }) {
       return [k + 1, ...[x - y, x, x + y, constant, ...(hidden ? [weights[k]] : [])].map((value) => value.toFixed(1))];
     });
     if (hidden) rows.push(["output", "", "", "", weights[used].toFixed(1), ""]);
-    const head = ["Neuron", "red", "green", "blue", "constant", ...(hidden ? ["in output"] : [])];
+    const head = ["Neuron", "red", "green", "blue", "bias", ...(hidden ? ["in output"] : [])];
     const header = element("tr", {}, ...head.map((text) => element("th", { scope: "col" }, text)));
     const body = rows.map(([first, ...rest]) => element("tr", {}, element("th", { scope: "row" }, first), ...rest.map((text) => element("td", {}, text))));
     table.replaceChildren(element("thead", {}, header), element("tbody", {}, ...body));
