@@ -1,10 +1,11 @@
-"""What tests of several rooms share: one browser."""
+"""What tests of several rooms share: one browser, and one beginning of all random numbers."""
 
 import os
 import shutil
 from collections.abc import Iterator
 
 import pytest
+import torch
 from playwright.sync_api import Browser, sync_playwright
 
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
@@ -23,3 +24,9 @@ def browser() -> Iterator[Browser]:
         chromium = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
         yield chromium
         chromium.close()
+
+
+@pytest.fixture(autouse=True)
+def _the_same_random_numbers() -> None:
+    """No test's outcome hangs on which tests came before it."""
+    torch.manual_seed(0)
