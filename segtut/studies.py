@@ -548,6 +548,14 @@ class Row:
     def spread(self) -> float:
         return stdev(self.scores) if len(self.scores) > 1 else math.nan
 
+    @property
+    def rate_text(self) -> str:
+        """The rate, with ≥ or ≤ at the end of those tried: beyond it may be a better one."""
+        rates = self.variant.rates
+        if len(rates) == 1 or min(rates) < self.rate < max(rates):
+            return f"{self.rate:g}"
+        return f"{'≥' if self.rate == max(rates) else '≤'} {self.rate:g}"
+
 
 def rows(study: Study, records: Mapping[str, Any], score: str | None = None) -> list[Row]:
     """The finished part of a study, best first within each budget.
@@ -579,8 +587,8 @@ def _score(record: Mapping[str, Any], name: str) -> float:
 def markdown(study: Study, records: Mapping[str, Any], score: str | None = None) -> str:
     """A study as a Markdown table in percent, best at the largest finished budget first.
 
-    A row for each variant; for each budget the mean and standard deviation over the seeds and,
-    where variants could choose, the rate that was chosen.
+    A row for each variant; for each budget the mean and standard deviation over the seeds and the
+    rate that was chosen, with ≥ or ≤ where it is the largest or smallest of those tried.
     """
     found = {(row.budget, row.variant.name): row for row in rows(study, records, score)}
     budgets = [b for b in study.budgets if any(budget == b for budget, _ in found)]
@@ -595,7 +603,7 @@ def markdown(study: Study, records: Mapping[str, Any], score: str | None = None)
         for budget in budgets:
             row = found.get((budget, name))
             text = f"{100 * row.mean:.1f} ± {100 * row.spread:.1f}" if row else "–"
-            cells += [text, f"{row.rate:g}" if row else "–"]
+            cells += [text, row.rate_text if row else "–"]
         lines.append(f"| {study.variants[name].title} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -624,7 +632,7 @@ def describe(study: Study, records: Mapping[str, Any], score: str | None = None)
         here = [row for row in found if row.budget == budget]
         lines += ["", f"{budget:,} steps", f"{'':28s}{'rate':>9s}{'mean':>9s}{'+-':>8s}  seeds"]
         for row in here:
-            title = f"{row.variant.title:28s}{row.rate:9g}{row.mean:9.4f}{row.spread:8.4f}"
+            title = f"{row.variant.title:28s}{row.rate_text:>9s}{row.mean:9.4f}{row.spread:8.4f}"
             lines.append(title + "  " + " ".join(f"{value:.4f}" for value in row.scores))
         scores = {row.variant.name: row.scores for row in here}
         for one, other in study.compare:

@@ -453,5 +453,14 @@ def test_markdown_has_a_row_for_each_variant_and_the_last_budget_decides_the_ord
     records = answer(study, lambda run: 0.2 + 0.3 * (run.variant == {4: "a", 16: "b"}[run.budget]))
     head, _, first, second = studies.markdown(study, records).split("\n")
     assert head == "| variant | 4 steps | rate | 16 steps | rate |"
-    assert first == "| B | 20.0 ± 0.0 | 1 | 50.0 ± 0.0 | 1 |"
-    assert second == "| A | 50.0 ± 0.0 | 0.1 | 20.0 ± 0.0 | 0.1 |"
+    assert first == "| B | 20.0 ± 0.0 | ≤ 1 | 50.0 ± 0.0 | ≤ 1 |"
+    assert second == "| A | 50.0 ± 0.0 | ≤ 0.1 | 20.0 ± 0.0 | ≤ 0.1 |"
+
+
+@pytest.mark.parametrize(("best", "sign"), [(0, "≤ "), (1, ""), (2, "≥ ")])
+def test_a_rate_at_the_end_of_those_tried_has_a_sign(tmp_path: Path, best: int, sign: str) -> None:
+    study = declared(tmp_path)
+    rate = study.variants["a"].rates[best]
+    records = answer(study, lambda run: 0.2 + 0.3 * (run.rate == rate))
+    texts = {row.rate_text for row in studies.rows(study, records) if row.variant.name == "a"}
+    assert texts == {f"{sign}{rate:g}"}
