@@ -4,6 +4,7 @@
 """
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -191,6 +192,14 @@ def test_page_is_light(visited, site, name):
     shared = site / "searchindex.js"
     own = [p for p in map(Path, local) if site / "_static" not in p.parents and p != shared]
     assert sum(path.stat().st_size for path in own) <= HEAVIEST_PAGE
+
+
+@every_page
+def test_tables_are_drawn(site, name):
+    """A table in Markdown that a cell makes is one only if its cell says that it is Markdown."""
+    soup = BeautifulSoup((site / f"{name}.html").read_text("utf-8"), "html.parser")
+    text = " ".join(p.get_text() for p in soup.select("p"))
+    assert re.findall(r"\|:?[-–—]+:?\|", text) == []
 
 
 @every_page
