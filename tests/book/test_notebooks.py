@@ -55,6 +55,15 @@ def test_lines_fit_the_page(notebook):
     assert [line for line in lines if len(line) > LONGEST_LINE] == []
 
 
+def test_a_figure_is_described_or_closed_where_it_is_made(notebook):
+    """Jupyter shows at a cell's end what is left open, half drawn if the next cell goes on."""
+    made = re.compile(r"^\S.*= plt\.(subplots|figure)\(", re.MULTILINE)
+    closed = re.compile(r"^plt\.close\(", re.MULTILINE)
+    drawn = [c for c in notebook.cells if c.cell_type == "code" and made.search(c.source)]
+    silent = [c.source for c in drawn if not c.metadata.get("mystnb", {}).get("image")]
+    assert [code for code in silent if not closed.search(code)] == []
+
+
 def test_imports_stand_in_one_cell(notebook):
     importing = [
         code
